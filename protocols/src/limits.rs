@@ -1,0 +1,24 @@
+//! Every bound of the parsers and machines, with its reason.
+
+/// Longest RTSP request or status line, in bytes. Cameras send URLs with long query strings; 8 KiB is what HTTP servers allow.
+pub const RTSP_LINE_BYTES_MAX: usize = 8 * 1024;
+/// All header lines of one RTSP message together, in bytes.
+pub const RTSP_HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Header fields of one RTSP message.
+pub const RTSP_HEADERS_MAX: usize = 64;
+/// Body of one RTSP message, in bytes: session descriptions of many tracks fit in a tenth of this.
+pub const RTSP_BODY_BYTES_MAX: usize = 128 * 1024;
+/// Requests of one connection that wait for the answer to an earlier one (pipelining).
+pub const RTSP_PIPELINE_MAX: usize = 16;
+/// Tracks of one stream. MediaMTX has no bound; ten is the most seen in the field.
+pub const TRACKS_MAX: usize = 16;
+/// Lines of one session description.
+pub const SDP_LINES_MAX: usize = 2048;
+/// Attributes of one media section, and of the session section.
+pub const SDP_ATTRIBUTES_MAX: usize = 128;
+/// RTP packets that a receiver holds back while an earlier one is missing.
+pub const RTP_REORDER_PACKETS_MAX: usize = 64;
+/// Longest time an RTP packet is held back for an earlier one, in milliseconds.
+pub const RTP_REORDER_HOLD_MS_MAX: u64 = 60;
+/// Packets of one compound RTCP packet that are looked at.
+pub const RTCP_COMPOUND_MAX: usize = 32;
