@@ -1,1 +1,39 @@
-//! (being written)
+//! What the end-to-end tests share: the server as a child process, real clients with deadlines, sample media, and a raw
+//! RTSP client for what no real client would send.
+//!
+//! The tests are users: they know the binary, its command line, its log and the wire, and nothing of the crates inside.
+//! Invariants: every child is in a process group of its own, which is killed when its [`process::Process`] is dropped; no
+//! port is fixed; nothing sleeps to let something happen, it waits for the condition ([`wait::until`]) with a deadline.
+//!
+//! Environment: `HEADWATER_BIN` (the server; else `target/release/headwater`), `HEADWATER_TEST_PEER=mediamtx` (run what
+//! makes sense for any server against MediaMTX, to prove the tests themselves), `HEADWATER_TEST_CELLS` (interop: only cells
+//! whose name contains this).
+
+pub mod clients;
+pub mod media;
+pub mod process;
+pub mod publisher;
+pub mod reader;
+pub mod rtsp;
+pub mod server;
+pub mod wait;
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root folder.
+pub fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the crate lies one folder below the root").to_path_buf()
+}
+
+/// Cargo's target folder: `CARGO_TARGET_DIR`, else `target` at the root.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// `target/tests`, where sample media, logs and the Python environment live; made when missing.
+pub fn workspace() -> PathBuf {
+    let folder = target().join("tests");
+    std::fs::create_dir_all(&folder).expect("the target folder is writable");
+    folder
+}

@@ -1,0 +1,200 @@
+//! Real clients that publish and read, as data: what is started, and what proves that it worked.
+
+use crate::media::{self, Ffmpeg, Sample};
+use crate::process::Process;
+use crate::workspace;
+use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How long a reader may take for its two seconds of media.
+const READ: Duration = Duration::from_secs(20);
+/// Of the 60 pictures in two seconds; joining costs some.
+const PICTURES_MIN: usize = 40;
+const AUDIO_UNITS_MIN: usize = 25;
+
+/// The lower transport that a client is told to use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lower {
+    Tcp,
+    Udp,
+}
+
+impl Lower {
+    pub fn name(self) -> &'static str {
+        match self {
+            Lower::Tcp => "tcp",
+            Lower::Udp => "udp",
+        }
+    }
+}
+
+/// A client that publishes a [`Sample`], or with GStreamer the same codecs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Publisher {
+    Ffmpeg(Lower),
+    Gstreamer(Lower),
+}
+
+/// A client that reads, and tells what it got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reader {
+    Ffmpeg(Lower),
+    Gstreamer(Lower),
+    /// mpv over TCP.
+    Mpv,
+    /// aiortsp reads the video track's RTP packets.
+    Aiortsp(Lower),
+}
+
+impl Publisher {
+    pub fn name(self) -> String {
+        match self {
+            Publisher::Ffmpeg(lower) => format!("ffmpeg {}", lower.name()),
+            Publisher::Gstreamer(lower) => format!("gstreamer {}", lower.name()),
+        }
+    }
+
+    /// Starts to publish without end.
+    ///
+    /// # Errors
+    /// When the sample cannot be made, the tool is missing, or GStreamer has no elements for the codecs.
+    pub fn start(self, sample: &Sample, url: &str) -> Result<Process> {
+        let command = match self {
+            Publisher::Ffmpeg(lower) => ffmpeg_publish(sample, url, &["-rtsp_transport", lower.name()])?,
+            Publisher::Gstreamer(lower) => {
+                let elements = sample.gstreamer.as_ref().context("GStreamer has no elements for this sample")?;
+                let mut command = Command::new("gst-launch-1.0");
+                let pipeline = format!(
+                    "rtspclientsink name=s location={url} protocols={} latency=0 \
+                     videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 ! {} ! queue ! s. \
+                     audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! {} ! queue ! s.",
+                    lower.name(),
+                    elements.video_encoder,
+                    elements.audio_encoder,
+                );
+                command.args(pipeline.split_whitespace());
+                command
+            }
+        };
+        Process::spawn(&format!("{} publishes {}", self.name(), sample.name), command)
+    }
+}
+
+/// ffmpeg publishing `sample` to `url` in real time, over and over, its coded units as they are.
+///
+/// # Errors
+/// When the sample cannot be made.
+pub fn ffmpeg_publish(sample: &Sample, url: &str, options: &[&str]) -> Result<Command> {
+    let mut command = Command::new(sample.ffmpeg.program()?);
+    command.args("-nostdin -v warning -re -stream_loop -1 -i".split(' ')).arg(sample.file()?);
+    command.args(["-c", "copy"]).args(sample.publish.split_whitespace());
+    command.args(["-f", "rtsp"]).args(options).arg(url);
+    Ok(command)
+}
+
+impl Reader {
+    pub fn name(self) -> String {
+        match self {
+            Reader::Ffmpeg(lower) => format!("ffmpeg {}", lower.name()),
+            Reader::Gstreamer(lower) => format!("gstreamer {}", lower.name()),
+            Reader::Mpv => "mpv".to_owned(),
+            Reader::Aiortsp(lower) => format!("aiortsp {}", lower.name()),
+        }
+    }
+
+    /// Reads `url` until enough has come, and says what came.
+    ///
+    /// `original`: the publisher sends the sample's own coded units, so that pictures can be compared with it.
+    ///
+    /// # Errors
+    /// When too little comes, or something that was not sent.
+    pub fn read(self, sample: &Sample, url: &str, original: bool) -> Result<String> {
+        match self {
+            Reader::Ffmpeg(lower) => ffmpeg_read(sample, url, original, &["-rtsp_transport", lower.name()]),
+            Reader::Gstreamer(lower) => gstreamer_read(url, lower),
+            Reader::Mpv => mpv_read(url),
+            Reader::Aiortsp(lower) => aiortsp_read(url, lower),
+        }
+    }
+}
+
+/// Decodes two seconds of both tracks with ffmpeg, and counts pictures and audio units. Both tracks are mapped by name:
+/// otherwise a stream that lost one of them would still pass.
+///
+/// # Errors
+/// When there are too few, or pictures that the sample does not have.
+pub fn ffmpeg_read(sample: &Sample, url: &str, original: bool, options: &[&str]) -> Result<String> {
+    let (video, audio) = (scratch("video"), scratch("audio"));
+    let mut command = Command::new(if sample.ffmpeg == Ffmpeg::Python { Ffmpeg::Python } else { Ffmpeg::Debian }.program()?);
+    command.args(["-nostdin", "-y", "-v", "error"]).args(options).args(["-i", url]);
+    command.args("-map 0:v:0 -t 2 -fps_mode passthrough -f framecrc".split(' ')).arg(&video);
+    command.args("-map 0:a:0 -t 2 -f framecrc".split(' ')).arg(&audio);
+    let mut process = Process::spawn(&format!("ffmpeg reads {url}"), command)?;
+    process.succeed(READ)?;
+    let pictures = media::pictures(&video)?;
+    let units = media::pictures(&audio)?.len();
+    let enough = pictures.len() >= PICTURES_MIN && units >= AUDIO_UNITS_MIN;
+    ensure!(enough, "only {} pictures and {units} audio units\n{}", pictures.len(), process.tail());
+    if original {
+        let identity = sample.identity()?;
+        let known = |picture: &&String| identity.contains(*picture);
+        let first = pictures.iter().position(|picture| known(&picture)).context("no picture is one of the sample's")?;
+        let damaged = pictures[first..].iter().filter(|picture| !known(picture)).count();
+        ensure!(damaged == 0, "{damaged} of {} pictures are damaged\n{}", pictures.len(), process.tail());
+    }
+    Ok(format!("{} pictures, {units} audio units", pictures.len()))
+}
+
+/// Decodes pictures and audio with GStreamer; each sink counts its buffers and ends the pipeline when all have enough.
+fn gstreamer_read(url: &str, lower: Lower) -> Result<String> {
+    let pipeline = format!(
+        "-v rtspsrc name=s location={url} protocols={} latency=100 \
+         s. ! application/x-rtp,media=video ! decodebin ! queue ! \
+         fakesink name=pictures num-buffers={PICTURES_MIN} sync=false async=false silent=false \
+         s. ! application/x-rtp,media=audio ! decodebin ! queue ! \
+         fakesink name=audio num-buffers={AUDIO_UNITS_MIN} sync=false async=false silent=false",
+        lower.name()
+    );
+    let mut command = Command::new("gst-launch-1.0");
+    command.args(pipeline.split_whitespace());
+    let mut process = Process::spawn(&format!("gstreamer reads {url}"), command)?;
+    process.succeed(READ)?;
+    let output = process.stdout();
+    let count = |sink: &str| output.lines().filter(|line| line.contains(&format!("GstFakeSink:{sink}: last-message = chain"))).count();
+    let (pictures, units) = (count("pictures"), count("audio"));
+    let enough = pictures >= PICTURES_MIN && units >= AUDIO_UNITS_MIN;
+    ensure!(enough, "only {pictures} pictures and {units} audio units\n{}", process.tail());
+    Ok(format!("{pictures} pictures, {units} audio units"))
+}
+
+/// Lets mpv decode [`PICTURES_MIN`] pictures; it names the size and the audio codec, so both tracks are there.
+fn mpv_read(url: &str) -> Result<String> {
+    let mut command = Command::new("mpv");
+    command.args("--no-config --vo=null --ao=null --rtsp-transport=tcp --no-terminal=no --msg-level=all=warn,cplayer=info".split(' '));
+    command.arg("--term-playing-msg=playing ${width}x${height} ${audio-codec-name}").arg(format!("--frames={PICTURES_MIN}"));
+    command.arg(url);
+    let mut process = Process::spawn(&format!("mpv reads {url}"), command)?;
+    process.succeed(READ)?;
+    let output = process.stdout() + &process.stderr();
+    let playing = output.lines().find_map(|line| line.trim().strip_prefix("playing "));
+    let playing = playing.filter(|text| text.starts_with("320x180 ") && text.trim().len() > "320x180".len());
+    let playing = playing.with_context(|| format!("mpv did not play both tracks\n{}", process.tail()))?;
+    Ok(format!("{PICTURES_MIN} pictures, {playing}"))
+}
+
+fn aiortsp_read(url: &str, lower: Lower) -> Result<String> {
+    let mut command = Command::new(media::python_environment().join("bin/python3"));
+    command.arg(crate::root().join("tests/clients/aiortsp_read.py")).args([lower.name(), url, "100"]);
+    let mut process = Process::spawn(&format!("aiortsp reads {url}"), command)?;
+    process.succeed(READ)?;
+    Ok(process.stdout().trim().to_owned())
+}
+
+fn scratch(kind: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    workspace().join("logs").join(format!("{}-{number}-{kind}.framecrc", std::process::id()))
+}

@@ -1,0 +1,293 @@
+//! The server under test as a child process: ephemeral ports, its log shown on failure, an orderly end checked.
+
+use crate::process::Process;
+use crate::{rtsp, target, wait, workspace};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const START: Duration = Duration::from_secs(5);
+/// How long an orderly end may take (issue 2, point 1).
+const STOP: Duration = Duration::from_secs(2);
+
+/// What a server is started with.
+#[derive(Clone)]
+pub struct Launch {
+    /// The address that all sockets are bound to.
+    pub host: IpAddr,
+    pub shards: Option<usize>,
+    /// Certificate and key for RTSPS, both PEM.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Further arguments.
+    pub arguments: Vec<&'static str>,
+}
+
+impl Default for Launch {
+    fn default() -> Launch {
+        Launch { host: Ipv4Addr::LOCALHOST.into(), shards: None, certificate: None, arguments: Vec::new() }
+    }
+}
+
+/// A running server, Headwater or (where a test allows it) a peer.
+pub struct Server {
+    process: Process,
+    pub rtsp: SocketAddr,
+    /// The UDP port that media comes from and goes to.
+    pub rtp: SocketAddr,
+    pub rtcp: SocketAddr,
+    pub rtsps: Option<SocketAddr>,
+    peer: bool,
+    stopped: bool,
+}
+
+impl Server {
+    /// Headwater with everything as it comes.
+    ///
+    /// # Errors
+    /// When it is not built, does not start, or does not say where it listens within 5 s.
+    pub fn start() -> Result<Server> {
+        Server::launch(&Launch::default())
+    }
+
+    /// Headwater as `launch` says, on ephemeral ports.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn launch(launch: &Launch) -> Result<Server> {
+        let binary = std::env::var_os("HEADWATER_BIN")
+            .map_or_else(|| target().join("release/headwater"), PathBuf::from);
+        ensure!(binary.exists(), "{} is missing: cargo build --release -p headwater, or tests/run", binary.display());
+        let mut command = Command::new(binary);
+        let any_port = SocketAddr::new(launch.host, 0).to_string();
+        for option in ["--rtsp-address", "--rtp-address", "--rtcp-address"] {
+            command.args([option, &any_port]);
+        }
+        if let Some((certificate, key)) = &launch.certificate {
+            command.args(["--rtsps-address", &any_port, "--rtsps-cert"]).arg(certificate).arg("--rtsps-key").arg(key);
+        }
+        if let Some(shards) = launch.shards {
+            command.args(["--shards", &shards.to_string()]);
+        }
+        command.args(&launch.arguments);
+        let mut process = Process::spawn("headwater", command)?;
+        let wanted = launch.certificate.is_some();
+        let listening = wait::until("the server to say where it listens", START, || {
+            process.still_runs()?;
+            let lines = listening(&process.stdout());
+            let complete = ["rtsp", "rtp", "rtcp"].iter().all(|name| lines.contains_key(*name));
+            Ok((complete && (!wanted || lines.contains_key("rtsps"))).then_some(lines))
+        });
+        let listening = listening.map_err(|error| error.context(process.tail()))?;
+        Ok(Server {
+            rtsp: listening["rtsp"],
+            rtp: listening["rtp"],
+            rtcp: listening["rtcp"],
+            rtsps: listening.get("rtsps").copied(),
+            process,
+            peer: false,
+            stopped: false,
+        })
+    }
+
+    /// The server that `HEADWATER_TEST_PEER` names, else Headwater: for tests that hold for any RTSP server.
+    ///
+    /// # Errors
+    /// As [`Server::start`]; for a peer that is unknown.
+    pub fn start_subject() -> Result<Server> {
+        match std::env::var("HEADWATER_TEST_PEER").as_deref() {
+            Err(_) | Ok("headwater") => Server::start(),
+            Ok("mediamtx") => Server::start_mediamtx(),
+            Ok(other) => bail!("HEADWATER_TEST_PEER={other}: no such peer (mediamtx)"),
+        }
+    }
+
+    /// MediaMTX with RTSP alone. It knows no port 0: free ports are looked up, and may in theory be taken meanwhile.
+    fn start_mediamtx() -> Result<Server> {
+        let built = Command::new(crate::root().join("tests/peers/mediamtx")).output()?;
+        ensure!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        let rtsp = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let (rtp, rtcp) = even_udp_pair(rtsp.ip())?;
+        let (rtp, rtcp) = (rtp.local_addr()?, rtcp.local_addr()?);
+        let configuration = workspace().join(format!("mediamtx-{}.yml", rtsp.port()));
+        let others = ["rtmp", "hls", "webrtc", "srt", "moq"].map(|name| format!("{name}: no\n")).concat();
+        std::fs::write(
+            &configuration,
+            format!(
+                "{others}rtspAddress: '{rtsp}'\nrtpAddress: '{rtp}'\nrtcpAddress: '{rtcp}'\n\
+                 rtspTransports: [udp, tcp]\npaths:\n  all_others:\n"
+            ),
+        )?;
+        let mut command = Command::new(String::from_utf8(built.stdout)?.trim());
+        command.arg(configuration);
+        let mut process = Process::spawn("mediamtx", command)?;
+        wait::until("MediaMTX to listen", START, || {
+            process.still_runs()?;
+            Ok(process.stdout().contains("[RTSP] started with").then_some(()))
+        })?;
+        Ok(Server { process, rtsp, rtp, rtcp, rtsps: None, peer: true, stopped: false })
+    }
+
+    /// Whether this is a peer, of which less is asked than of Headwater.
+    pub fn is_peer(&self) -> bool {
+        self.peer
+    }
+
+    /// `rtsp://…/path` on the address that is listened on.
+    pub fn url(&self, path: &str) -> String {
+        format!("rtsp://{}/{path}", self.rtsp)
+    }
+
+    /// Waits until `path` can be read: a DESCRIBE is answered 200.
+    ///
+    /// # Errors
+    /// When that takes longer than 15 s.
+    pub fn wait_for_stream(&mut self, path: &str) -> Result<()> {
+        let url = self.url(path);
+        let what = format!("a stream on {path}");
+        wait::until(&what, Duration::from_secs(15), || {
+            self.process.still_runs()?;
+            let answer = rtsp::Connection::open(self.rtsp)?.request("DESCRIBE", &url, &[], "")?;
+            Ok((answer.status == 200).then_some(()))
+        })
+    }
+
+    /// The server's non-zero counters, by name: asked for by SIGUSR1, read from the log line `counters name=value …`.
+    ///
+    /// # Errors
+    /// When no such line appears within 5 s, or it cannot be read.
+    pub fn counters(&self) -> Result<BTreeMap<String, u64>> {
+        let before = self.counter_lines().len();
+        self.process.signal(Signal::USR1)?;
+        let line = wait::until("the server to log its counters", Duration::from_secs(5), || {
+            Ok(self.counter_lines().get(before).cloned())
+        })?;
+        line.split_whitespace()
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').with_context(|| format!("{pair:?} in {line:?}"))?;
+                Ok((name.to_owned(), value.parse().with_context(|| format!("the value of {name}"))?))
+            })
+            .collect()
+    }
+
+    /// One counter, 0 when it is not there.
+    ///
+    /// # Errors
+    /// As [`Server::counters`].
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        Ok(self.counters()?.get(name).copied().unwrap_or(0))
+    }
+
+    /// What stands behind `counters ` on each complete line of the log.
+    fn counter_lines(&self) -> Vec<String> {
+        let log = self.log();
+        let complete = log.rfind('\n').map_or("", |end| &log[..end]);
+        complete
+            .lines()
+            .filter_map(|line| line.split_once("counters "))
+            .filter(|(before, _)| !before.contains('='))
+            .map(|(_, counters)| counters.to_owned())
+            .collect()
+    }
+
+    /// All it has printed and logged so far.
+    pub fn log(&self) -> String {
+        self.process.stdout() + &self.process.stderr()
+    }
+
+    /// Errors when it has ended by itself.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn still_runs(&mut self) -> Result<()> {
+        self.process.still_runs()
+    }
+
+    /// Resident memory in bytes, from `/proc`.
+    ///
+    /// # Errors
+    /// When the server is gone.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
+    /// Open file descriptors, from `/proc`.
+    ///
+    /// # Errors
+    /// When the server is gone.
+    pub fn descriptors(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.process.id()))?.count())
+    }
+
+    /// Sends SIGTERM and returns at once, for a test that watches the end.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn terminate(&self) -> Result<()> {
+        self.process.signal(Signal::TERM)
+    }
+
+    /// Ends it by SIGTERM, or waits for the end that [`Server::terminate`] asked for; Headwater must exit with 0 within 2 s
+    /// and must not have panicked meanwhile.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn stop(mut self) -> Result<()> {
+        let started = Instant::now();
+        if self.process.ended()?.is_none() {
+            self.terminate()?;
+        }
+        let status = self.process.wait(if self.peer { 5 * STOP } else { STOP })?;
+        if !self.peer {
+            ensure!(status.success(), "the server ended with {status} after {:?}", started.elapsed());
+            ensure!(!self.log().contains("panicked at"), "the server has panicked: see its log");
+        }
+        self.stopped = true;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !self.stopped {
+            eprintln!("{}", self.process.tail());
+        }
+    }
+}
+
+/// The lines `listening  NAME  tcp|udp  ADDRESS` of standard output, by name.
+fn listening(stdout: &str) -> BTreeMap<String, SocketAddr> {
+    let complete = stdout.rfind('\n').map_or("", |end| &stdout[..end]);
+    complete
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next()? == "listening").then_some(())?;
+            let name = words.next()?;
+            let _transport = words.next()?;
+            Some((name.to_owned(), words.next()?.parse().ok()?))
+        })
+        .collect()
+}
+
+/// Two UDP sockets on adjacent ports, the lower one even, as RTP and RTCP use them.
+///
+/// # Errors
+/// When no pair is free after many tries.
+pub fn even_udp_pair(host: IpAddr) -> Result<(UdpSocket, UdpSocket)> {
+    for _ in 0..200 {
+        let rtp = UdpSocket::bind((host, 0))?;
+        let port = rtp.local_addr()?.port();
+        if port % 2 == 0
+            && let Ok(rtcp) = UdpSocket::bind((host, port + 1))
+        {
+            return Ok((rtp, rtcp));
+        }
+    }
+    bail!("no free pair of UDP ports on {host}")
+}
