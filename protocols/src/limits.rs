@@ -20,5 +20,9 @@ pub const SDP_ATTRIBUTES_MAX: usize = 128;
 pub const RTP_REORDER_PACKETS_MAX: usize = 64;
 /// Longest time an RTP packet is held back for an earlier one, in milliseconds.
 pub const RTP_REORDER_HOLD_MS_MAX: u64 = 60;
+/// A sequence number further ahead than this is no loss but a restarted sender (RFC 3550, A.1, `MAX_DROPOUT`).
+pub const RTP_DROPOUT_MAX: i16 = 3000;
+/// A sequence number further behind than this is no late packet but a restarted sender (RFC 3550, A.1, `MAX_MISORDER`).
+pub const RTP_MISORDER_MAX: i16 = 100;
 /// Packets of one compound RTCP packet that are looked at.
 pub const RTCP_COMPOUND_MAX: usize = 32;
