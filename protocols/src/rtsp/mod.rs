@@ -12,10 +12,12 @@ pub mod auth;
 pub mod client;
 pub mod decoder;
 pub mod error;
+mod head;
 pub mod message;
 pub mod range;
 pub mod rtp_info;
 pub mod server;
 pub mod session;
+mod status;
 pub mod transport;
-
+mod uri;
