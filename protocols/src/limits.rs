@@ -26,3 +26,9 @@ pub const RTP_DROPOUT_MAX: i16 = 3000;
 pub const RTP_MISORDER_MAX: i16 = 100;
 /// Packets of one compound RTCP packet that are looked at.
 pub const RTCP_COMPOUND_MAX: usize = 32;
+/// Longest wait of an RTSP client for an answer, in milliseconds: on-demand sources take up to ten seconds to start.
+pub const RTSP_RESPONSE_TIMEOUT_MS: u64 = 15_000;
+/// Session timeout an RTSP client assumes where the server names none, in seconds (RFC 2326, section 12.37).
+pub const RTSP_SESSION_TIMEOUT_S: u64 = 60;
+/// Longest session timeout an RTSP client believes, in seconds: above a day the arithmetic of times is at risk, and no server means it.
+pub const RTSP_SESSION_TIMEOUT_S_MAX: u64 = 86_400;
