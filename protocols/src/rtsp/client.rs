@@ -140,7 +140,7 @@ impl Client {
     pub fn new(config: Config, now: Instant) -> Result<Client, Error> {
         let mut plan = Plan::new(&config.url)?;
         if let Goal::Publish { sdp } = &config.goal {
-            plan.add_tracks(&SessionDescription::parse(sdp)?, Method::Record);
+            plan.add_tracks(&SessionDescription::parse(sdp)?, true);
         }
         let credentials = config.credentials.or_else(|| plan::credentials(&config.url));
         let mut client = Client {
@@ -220,7 +220,7 @@ impl Client {
                 Ok(Some(Element::Interleaved { channel, payload })) => {
                     return Some(Event::Interleaved { channel, payload });
                 }
-                Ok(Some(Element::Response(response))) => self.answered(response),
+                Ok(Some(Element::Response(response))) => self.answered(&response),
                 Ok(Some(Element::Request(request))) => self.asked(&request),
                 Ok(None) => {
                     // An empty slice would keep the whole receive buffer alive.
@@ -291,7 +291,7 @@ impl Client {
         self.pending.push_back(Pending { cseq: self.cseq, request, step, deadline, authenticated });
     }
 
-    fn answered(&mut self, response: Response) {
+    fn answered(&mut self, response: &Response) {
         let index = match response.cseq() {
             Some(cseq) => self.pending.iter().position(|pending| pending.cseq == cseq),
             // Some cameras leave it out; they answer in order.
@@ -303,8 +303,8 @@ impl Client {
         }
         let Some(pending) = index.and_then(|index| self.pending.remove(index)) else { return };
         match response.status {
-            status if status.is_success() => self.succeeded(pending, &response),
-            Status::UNAUTHORIZED if self.authenticate(&pending, &response) => {
+            status if status.is_success() => self.succeeded(&pending, response),
+            Status::UNAUTHORIZED if self.authenticate(&pending, response) => {
                 self.send_again(pending.request, pending.step, true);
             }
             Status::MOVED_PERMANENTLY | Status::MOVED_TEMPORARILY => {
@@ -343,7 +343,7 @@ impl Client {
         }
     }
 
-    fn succeeded(&mut self, pending: Pending, response: &Response) {
+    fn succeeded(&mut self, pending: &Pending, response: &Response) {
         let result = match pending.step {
             Step::Options => self.options_answered(response),
             Step::Describe => self.described(response),
@@ -376,7 +376,7 @@ impl Client {
         let sdp = SessionDescription::parse(&response.body)?;
         let base = response.headers.get("Content-Base").or(response.headers.get("Content-Location"));
         self.plan.set_base(base);
-        self.plan.add_tracks(&sdp, Method::Play);
+        self.plan.add_tracks(&sdp, false);
         self.events.push_back(Event::Described { sdp });
         Ok(())
     }

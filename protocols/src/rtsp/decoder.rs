@@ -172,7 +172,7 @@ impl Decoder {
         };
         match &mut *message {
             Element::Request(Request { body, .. }) | Element::Response(Response { body, .. }) => {
-                *body = whole
+                *body = whole;
             }
             Element::Interleaved { .. } => unreachable!("only messages wait for a body"),
         }

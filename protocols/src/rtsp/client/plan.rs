@@ -2,7 +2,7 @@
 
 use crate::limits::TRACKS_MAX;
 use crate::rtsp::error::Error;
-use crate::rtsp::message::{Method, Uri};
+use crate::rtsp::message::Uri;
 use crate::sdp::{SessionDescription, resolve_control};
 
 /// A track to set up.
@@ -53,23 +53,20 @@ impl Plan {
         self.base = base.map(str::trim).filter(absolute).map(Box::from);
     }
 
-    /// Takes the media sections over RTP as tracks; those of a back channel only where the goal is to record.
-    pub(super) fn add_tracks(&mut self, description: &SessionDescription, goal: Method) {
+    /// Takes the media sections over RTP as tracks; those of a back channel only for a publisher.
+    pub(super) fn add_tracks(&mut self, description: &SessionDescription, to_record: bool) {
         let base = self.base.as_deref().unwrap_or(&self.url);
         let is_rtp = |protocol: &str| protocol.split('/').any(|part| part.eq_ignore_ascii_case("RTP"));
         let media = description.media.iter().filter(|media| is_rtp(&media.protocol)).enumerate();
-        let wanted = media.filter(|(_, media)| goal == Method::Record || !media.is_back_channel());
+        let wanted = media.filter(|(_, media)| to_record || !media.is_back_channel());
         let target = |number: usize, control: Option<&str>| {
             // A publisher's description may lack controls; each track needs a URL of its own all the same.
             let given = format!("trackID={number}");
-            let control = control.or((goal == Method::Record).then_some(&given));
+            let control = control.or(to_record.then_some(&given));
             Target { number, url: resolve_control(base, control).into() }
         };
         let tracks = wanted.take(TRACKS_MAX).map(|(number, media)| target(number, media.control())).collect();
-        let aggregate = match goal {
-            Method::Record => None,
-            _ => Some(resolve_control(base, description.control()).into()),
-        };
+        let aggregate = (!to_record).then(|| resolve_control(base, description.control()).into());
         (self.tracks, self.aggregate) = (tracks, aggregate);
     }
 }
