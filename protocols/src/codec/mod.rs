@@ -89,3 +89,6 @@ impl RandomAccess {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,3 +54,6 @@ fn header(count: u8, packet_type: u8, body_bytes: usize) -> [u8; 4] {
 fn word(bytes: &[u8], offset: usize) -> Option<u32> {
     bytes.get(offset..)?.first_chunk().copied().map(u32::from_be_bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,10 +19,10 @@ impl Ntp {
     }
 
     /// The time since the Unix epoch. Values with the top bit clear lie after the wrap of 2036 (RFC 4330, section 3);
-    /// senders that count from their start come out there, too.
+    /// senders that count from their start come out there, too. What lies before 1970 gives zero.
     pub fn to_unix(self) -> Duration {
         let era = if self.0 >> 63 == 0 { 1 << 32 } else { 0 };
-        let seconds = era + (self.0 >> 32) - UNIX_EPOCH_SECONDS;
+        let seconds = (era + (self.0 >> 32)).saturating_sub(UNIX_EPOCH_SECONDS);
         let nanos = ((self.0 & 0xFFFF_FFFF) * 1_000_000_000) >> 32;
         Duration::new(seconds, u32::try_from(nanos).expect("less than one second"))
     }

@@ -7,6 +7,8 @@
 //! was negotiated before its first packet.
 
 mod packet;
+#[cfg(test)]
+pub(crate) mod random;
 mod reception;
 mod reorder;
 mod serial;

@@ -145,3 +145,6 @@ pub fn header(marker: bool, fields: Rewrite) -> [u8; HEADER_BYTES] {
 pub fn write_header(out: &mut BytesMut, marker: bool, fields: Rewrite) {
     out.extend_from_slice(&header(marker, fields));
 }
+
+#[cfg(test)]
+mod tests;

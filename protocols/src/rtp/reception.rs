@@ -198,3 +198,6 @@ fn ticks(time: Duration, rate: u32) -> u32 {
     let part = u64::from(time.subsec_nanos()) * rate / 1_000_000_000;
     (whole.wrapping_add(part) & u64::from(u32::MAX)) as u32
 }
+
+#[cfg(test)]
+mod tests;

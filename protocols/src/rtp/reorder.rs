@@ -266,3 +266,6 @@ fn slot(sequence: Sequence) -> usize {
     const { assert!(65_536 % RTP_REORDER_PACKETS_MAX == 0) };
     usize::from(sequence.0) % RTP_REORDER_PACKETS_MAX
 }
+
+#[cfg(test)]
+mod tests;
