@@ -1,0 +1,109 @@
+//! The floor's process: it sends each picture to each reader with one call and does nothing else. What it uses
+//! is what the kernel takes for the delivery itself, which no server on plain sockets can undercut.
+//!
+//! Each reader connects over TCP and says a line: `PATH` for TCP, where that connection then carries the media,
+//! or `PATH PORT` for UDP. With the last reader the pace starts; a signal ends it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use socket2::SockAddr;
+
+use crate::limits;
+use crate::media::pace::Pace;
+use crate::media::pictures::Pictures;
+use crate::media::{Framing, Shape};
+use crate::options::FloorSenderOptions;
+use crate::sys::net;
+
+/// Where one reader gets its media.
+enum Destination {
+    Tcp(TcpStream),
+    Udp(SockAddr, #[expect(dead_code, reason = "held open, as an RTSP connection would be")] TcpStream),
+}
+
+/// Runs until a signal ends the process.
+pub(crate) fn send(options: &FloorSenderOptions) -> Result<()> {
+    let stream = &options.stream;
+    let (shape, framing) = stream.shape()?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "listening  floor  tcp  {}", listener.local_addr()?)?;
+    stdout.flush()?;
+
+    let mut readers: Vec<Vec<Destination>> = (0..stream.paths).map(|_| Vec::new()).collect();
+    for _ in 0..stream.readers {
+        let (path, destination) = greet(&listener, framing)?;
+        readers.get_mut(path).context("a reader of an unknown path")?.push(destination);
+    }
+    let mut pictures: Vec<Pictures> =
+        (0..stream.paths).map(|path| Pictures::new(path as u16, shape, framing)).collect();
+    let mut pace = Pace::new(Instant::now(), stream.fps, stream.paths as u32);
+    loop {
+        let now = Instant::now();
+        let Some((path, _)) = pace.take(now) else {
+            std::thread::sleep(pace.due().saturating_duration_since(now));
+            continue;
+        };
+        pictures[path].prepare();
+        let sent_at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
+        let bytes = pictures[path].stamped(sent_at);
+        for reader in &mut readers[path] {
+            deliver(&socket, shape, reader, bytes)?;
+        }
+    }
+}
+
+/// Accepts one reader and hears its line.
+fn greet(listener: &TcpListener, framing: Framing) -> Result<(usize, Destination)> {
+    let (connection, peer) = listener.accept()?;
+    connection.set_read_timeout(Some(limits::CONNECT_TIMEOUT))?;
+    let mut line = String::new();
+    BufReader::new(&connection).read_line(&mut line).context("a reader said nothing")?;
+    let mut words = line.split_whitespace();
+    let path: usize = words.next().context("a reader named no path")?.parse()?;
+    let destination = match framing {
+        Framing::Datagrams => {
+            let port: u16 = words.next().context("a UDP reader named no port")?.parse()?;
+            Destination::Udp(SocketAddr::new(peer.ip(), port).into(), connection)
+        }
+        Framing::Interleaved { .. } => {
+            connection.set_nodelay(true)?;
+            connection.set_nonblocking(true)?;
+            Destination::Tcp(connection)
+        }
+    };
+    Ok((path, destination))
+}
+
+/// One picture to one reader. A reader that does not keep up ends the floor: it would no longer be the same work.
+fn deliver(socket: &UdpSocket, shape: Shape, reader: &mut Destination, bytes: &[u8]) -> Result<()> {
+    match reader {
+        Destination::Tcp(connection) => {
+            let sent =
+                connection.write(bytes).context("a reader of the floor does not keep up, or is gone")?;
+            ensure!(
+                sent == bytes.len(),
+                "a reader of the floor does not keep up: {sent} of {} bytes",
+                bytes.len()
+            );
+        }
+        Destination::Udp(address, _) => {
+            let segment = shape.packet_bytes as u16;
+            for part in
+                bytes.chunks(limits::SEGMENTS_MAX.min(65_000 / shape.packet_bytes) * shape.packet_bytes)
+            {
+                match net::send_segmented(socket.as_raw_fd(), part, segment, Some(address)) {
+                    Ok(sent) if sent == part.len() => {}
+                    Ok(sent) => bail!("only {sent} of {} bytes were sent", part.len()),
+                    Err(error) => return Err(error).context("a segmented send"),
+                }
+            }
+        }
+    }
+    Ok(())
+}

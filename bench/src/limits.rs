@@ -1,0 +1,62 @@
+//! Every bound of the harness, with its reason. A harness that hangs or that grows without bound proves nothing.
+
+use std::time::Duration;
+
+/// Readers whose handshake is under way at once: enough to ramp 2,000 within seconds, few enough that no
+/// listener's backlog (128 on old defaults) overflows.
+pub(crate) const RAMP_IN_FLIGHT_MAX: usize = 64;
+/// Readers at most in one run: three descriptors each must stay under the usual limit of 20,000 descriptors.
+pub(crate) const READERS_MAX: usize = 6_000;
+/// Paths at most in one run: the payload names its path in 16 bits, and each path has a connection.
+pub(crate) const PATHS_MAX: usize = 1_000;
+/// Sampled readers: every packet of theirs is read and checked, so more of them would load the load core.
+pub(crate) const SAMPLE_MIN: usize = 8;
+/// See [`SAMPLE_MIN`].
+pub(crate) const SAMPLE_MAX: usize = 100;
+
+/// From exec until the server prints its listeners or its port answers. Peers with a runtime need seconds.
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// A publisher's or reader's handshake.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The whole ramp: this, and [`RAMP_TIMEOUT_PER_READER`] for each reader.
+pub(crate) const RAMP_TIMEOUT: Duration = Duration::from_secs(15);
+/// See [`RAMP_TIMEOUT`].
+pub(crate) const RAMP_TIMEOUT_PER_READER: Duration = Duration::from_millis(20);
+/// From the last PLAY until each reader has got media.
+pub(crate) const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// After the window, for what is still under way to arrive.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// From SIGTERM until SIGKILL.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Receiver reports and a look at timers, once per reader in this time (RFC 3550, section 6.2: 5 s).
+pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Keep-alives of readers whose answers are discarded: under half of the usual 60 s session timeout.
+pub(crate) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(25);
+
+/// Bytes taken by one receive call from a TCP reader: more than a send buffer holds, so one call empties it.
+pub(crate) const RECEIVE_BYTES: usize = 1 << 20;
+/// Datagrams taken by one `recvmmsg`.
+pub(crate) const DATAGRAMS_PER_RECEIVE: usize = 64;
+/// Bytes kept of a datagram; a sampled one is never larger, since packets stay under an Ethernet frame.
+pub(crate) const DATAGRAM_BYTES_MAX: usize = 2_048;
+/// Receive buffer of UDP readers: a second of 2 Mbit/s with the kernel's bookkeeping, so that a pause of the
+/// load thread is no loss.
+pub(crate) const UDP_RECEIVE_BUFFER_BYTES: usize = 1 << 20;
+/// Segments in one GSO send: the kernel takes 64 (128 since 6.9), and 64 KiB in all.
+pub(crate) const SEGMENTS_MAX: usize = 48;
+/// Packet sizes that leave room for RTP, NAL and block headers, and fit an Ethernet frame.
+pub(crate) const PACKET_BYTES_MIN: usize = 128;
+/// See [`PACKET_BYTES_MIN`].
+pub(crate) const PACKET_BYTES_MAX: usize = 1_460;
+/// UDP ports of readers and publishers: below the kernel's own range for outgoing connections.
+pub(crate) const UDP_PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// The load core's share above which the result measures the load and not the server.
+pub(crate) const LOAD_SHARE_MAX: f64 = 0.9;
+/// Part of what was published that each reader must have got.
+pub(crate) const RECEIVED_SHARE_MIN: f64 = 0.99;
+/// Descriptions kept of single failures; the rest is only counted.
+pub(crate) const FAILURES_KEPT_MAX: usize = 8;
+/// Latencies above this are recorded as this.
+pub(crate) const LATENCY_NS_MAX: u64 = 60_000_000_000;
