@@ -1,0 +1,17 @@
+//! What the fuzz targets do with their bytes: ordinary code, so that it compiles, and runs for a moment, in every
+//! build (`tests/fuzz_bodies.rs`); `cargo fuzz run <target>` runs the same for as long as one likes.
+//!
+//! A body panics when a promise is broken. It turns its bytes into input that gets past the first check, rather than
+//! hoping for it.
+
+pub mod codec;
+pub mod reorder;
+pub mod rtcp;
+pub mod rtp;
+
+/// Takes any bytes; panics when a promise is broken.
+pub type Body = fn(&[u8]);
+
+/// Name (of the target and of its folder of seeds) and body.
+pub const TARGETS: &[(&str, Body)] =
+    &[("codec", codec::codec), ("reorder", reorder::reorder), ("rtcp", rtcp::rtcp), ("rtp", rtp::rtp)];
