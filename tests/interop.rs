@@ -5,9 +5,10 @@
 //! the same cells against MediaMTX.
 
 use anyhow::{Result, ensure};
-use headwater_tests::clients::{Lower, Publisher, Reader};
+use headwater_tests::clients::{Expect, Lower, Publisher, Reader};
 use headwater_tests::media::{SAMPLES, Sample, sample};
 use headwater_tests::server::Server;
+use headwater_tests::workspace;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -25,12 +26,8 @@ const READERS: [Reader; 7] = [
     Reader::Aiortsp(Tcp),
     Reader::Aiortsp(Udp),
 ];
-const PUBLISHERS: [Publisher; 4] = [
-    Publisher::Ffmpeg(Tcp),
-    Publisher::Ffmpeg(Udp),
-    Publisher::Gstreamer(Tcp),
-    Publisher::Gstreamer(Udp),
-];
+const PUBLISHERS: [Publisher; 4] =
+    [Publisher::Ffmpeg(Tcp), Publisher::Ffmpeg(Udp), Publisher::Gstreamer(Tcp), Publisher::Gstreamer(Udp)];
 /// Rows in flight: two cores.
 const WORKERS: usize = 2;
 
@@ -83,7 +80,11 @@ impl Row {
         let name = self.name();
         let path = name.replace(' ', "-");
         let url = server.lock().expect("no row panics").url(&path);
-        let original = matches!(self.publisher, Publisher::Ffmpeg(_));
+        let expect = match self.publisher {
+            Publisher::Gstreamer(_) => Expect::Pictures,
+            Publisher::Ffmpeg(_) if server.lock().expect("no row panics").is_peer() => Expect::Original,
+            Publisher::Ffmpeg(_) => Expect::OriginalFromTheFirst,
+        };
         let publishing = self.publisher.start(self.sample, &url).and_then(|mut process| {
             let ready = server.lock().expect("no row panics").wait_for_stream(&path);
             ready.map_err(|error| error.context(process.tail()))?;
@@ -99,7 +100,7 @@ impl Row {
                 .readers
                 .into_iter()
                 .map(|reader| {
-                    let result = reader.read(self.sample, &url, original);
+                    let result = reader.read(self.sample, &url, expect);
                     (reader, result.and_then(|got| process.still_runs().map(|()| got)))
                 })
                 .collect(),
@@ -136,7 +137,7 @@ fn every_client_reads_what_every_client_publishes() -> Result<()> {
     for sample in &SAMPLES {
         sample.identity()?;
     }
-    let server = Server::start_subject()?;
+    let server = Server::start()?;
     let name = if server.is_peer() { "a peer" } else { "Headwater" };
     let server = Mutex::new(server);
     let queue = Mutex::new(VecDeque::from(rows()));
@@ -157,18 +158,22 @@ fn every_client_reads_what_every_client_publishes() -> Result<()> {
     let failed: Vec<String> = finished
         .iter()
         .flat_map(|row| row.cells.iter().map(|cell| (&row.name, cell)))
-        .filter_map(|(row, (reader, result))| Some(format!("{row} > {}: {:#}", reader.name(), result.as_ref().err()?)))
+        .filter_map(|(row, (reader, result))| {
+            Some(format!("{row} > {}: {:#}", reader.name(), result.as_ref().err()?))
+        })
         .collect();
     let cells: usize = finished.iter().map(|row| row.cells.len()).sum();
     let matrix = render(&finished);
+    let details = workspace().join("interop.txt");
+    std::fs::write(&details, format!("{matrix}\n\n{}\n", failed.join("\n\n")))?;
     // Past the test runner's capture: the matrix is the result, also of a run that passes.
     writeln!(
         std::io::stderr(),
-        "{matrix}\ninterop matrix of {name}: {} of {cells} cells pass, in {:.0} s\n{}",
+        "{matrix}\ninterop matrix of {name}: {} of {cells} cells pass, in {:.0} s; {}",
         cells - failed.len(),
         started.elapsed().as_secs_f32(),
-        failed.join("\n")
+        details.display()
     )?;
-    ensure!(failed.is_empty() && cells > 0, "{} of {cells} cells fail", failed.len());
+    ensure!(failed.is_empty() && cells > 0, "{} of {cells} cells fail:\n{}", failed.len(), failed.join("\n"));
     server.into_inner().expect("no row panics").stop()
 }

@@ -45,7 +45,8 @@ const fn gstreamer(video_encoder: &'static str, audio_encoder: &'static str) -> 
 }
 
 const X264: &str = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 bitrate=400 ! h264parse";
-const X265: &str = "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=30 bitrate=400 log-level=none ! h265parse";
+const X265: &str =
+    "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=30 bitrate=400 log-level=none ! h265parse";
 
 /// Every sample of the interop matrix.
 pub const SAMPLES: [Sample; 8] = [
@@ -106,7 +107,10 @@ pub const SAMPLES: [Sample; 8] = [
                  -c:a pcm_alaw -ar 8000 -ac 1",
         ffmpeg: Ffmpeg::Debian,
         publish: "",
-        gstreamer: gstreamer(X264, "audioconvert ! audioresample ! audio/x-raw,rate=8000,channels=1 ! alawenc"),
+        gstreamer: gstreamer(
+            X264,
+            "audioconvert ! audioresample ! audio/x-raw,rate=8000,channels=1 ! alawenc",
+        ),
     },
     Sample {
         name: "mjpeg_ulaw",
@@ -117,7 +121,7 @@ pub const SAMPLES: [Sample; 8] = [
         ffmpeg: Ffmpeg::Debian,
         publish: "",
         gstreamer: gstreamer(
-            "jpegenc quality=60",
+            "videoconvert ! video/x-raw,format=I420 ! jpegenc quality=60",
             "audioconvert ! audioresample ! audio/x-raw,rate=8000,channels=1 ! mulawenc",
         ),
     },
@@ -158,7 +162,8 @@ pub fn python_environment() -> PathBuf {
 }
 
 impl Sample {
-    /// The file, made when missing: 4 s, 320x180 at 30 pictures a second, a random access point each second.
+    /// The file, made when missing: 4 s, 320x192 at 30 pictures a second, a random access point each second. (Sizes are
+    /// multiples of 8: RFC 2435 knows no others.)
     ///
     /// # Errors
     /// When ffmpeg fails.
@@ -172,7 +177,7 @@ impl Sample {
             return Ok(file);
         }
         let unfinished = folder.join(format!("unfinished-{}.{}", self.name, self.extension));
-        let source = "-y -v error -f lavfi -i testsrc2=size=320x180:rate=30 -f lavfi \
+        let source = "-y -v error -f lavfi -i testsrc2=size=320x192:rate=30 -f lavfi \
                       -i sine=frequency=440:beep_factor=4:sample_rate=48000 -t 4 -pix_fmt yuv420p";
         let mut command = Command::new("ffmpeg");
         command.args(source.split_whitespace()).args(self.encode.split_whitespace()).arg(&unfinished);
@@ -191,8 +196,13 @@ impl Sample {
         let unfinished = sums.with_extension(format!("{}", std::process::id()));
         if !sums.exists() {
             let mut command = Command::new(self.ffmpeg.program()?);
-            command.args(["-y", "-v", "error", "-i"]).arg(&file).args("-map 0:v:0 -f framecrc".split(' ')).arg(&unfinished);
-            Process::spawn(&format!("ffmpeg decodes {}", self.name), command)?.succeed(Duration::from_secs(60))?;
+            command
+                .args(["-y", "-v", "error", "-i"])
+                .arg(&file)
+                .args("-map 0:v:0 -f framecrc".split(' '))
+                .arg(&unfinished);
+            Process::spawn(&format!("ffmpeg decodes {}", self.name), command)?
+                .succeed(Duration::from_secs(60))?;
             fs::rename(&unfinished, &sums)?;
         }
         let identity: HashSet<String> = pictures(&sums)?.into_iter().collect();

@@ -32,10 +32,9 @@ impl Process {
         let stdout = logs.join(format!("{}-{number}-{file}.out", std::process::id()));
         let stderr = stdout.with_extension("err");
         command.stdin(Stdio::null()).stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
-        let child = command
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {name}: {command:?} (tests/run installs what is needed)"))?;
+        let child = command.process_group(0).spawn().with_context(|| {
+            format!("cannot start {name}: {command:?} (tests/run installs what is needed)")
+        })?;
         Ok(Process { child, name: name.to_owned(), stdout, stderr })
     }
 
@@ -60,8 +59,8 @@ impl Process {
     /// The last lines of both outputs, for an error message.
     pub fn tail(&self) -> String {
         let text = format!("{}{}", self.stdout(), self.stderr());
-        let lines: Vec<&str> = text.lines().collect();
-        let skipped = lines.len().saturating_sub(40);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("/GstPipeline:")).collect();
+        let skipped = lines.len().saturating_sub(30);
         format!("--- the last lines of {} ---\n{}\n---", self.name, lines[skipped..].join("\n"))
     }
 

@@ -55,7 +55,8 @@ impl Connection {
     /// # Errors
     /// When nobody listens.
     pub fn open(server: SocketAddr) -> Result<Connection> {
-        let stream = TcpStream::connect_timeout(&server, ANSWER).with_context(|| format!("connect to {server}"))?;
+        let stream =
+            TcpStream::connect_timeout(&server, ANSWER).with_context(|| format!("connect to {server}"))?;
         Ok(Connection::over(stream))
     }
 
@@ -81,7 +82,13 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection is gone.
-    pub fn send_request(&mut self, method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Result<()> {
+    pub fn send_request(
+        &mut self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<()> {
         self.cseq += 1;
         let mut text = format!("{method} {url} RTSP/1.0\r\nCSeq: {}\r\n", self.cseq);
         if let Some(session) = &self.session {
@@ -100,7 +107,13 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection ends or the answer takes longer than [`ANSWER`], or carries a foreign CSeq.
-    pub fn request(&mut self, method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Result<Response> {
+    pub fn request(
+        &mut self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Response> {
         self.send_request(method, url, headers, body)?;
         let response = self.response().with_context(|| format!("{method} {url}"))?;
         let cseq = response.header("CSeq").unwrap_or_default();
@@ -189,7 +202,9 @@ impl Connection {
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                     return Ok(Some(Element::End));
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Ok(None);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
@@ -221,7 +236,8 @@ fn parse(input: &[u8]) -> Result<Option<(Element, usize)>> {
     let Some(body) = input.get(head + 4..head + 4 + length) else { return Ok(None) };
     let element = match first.strip_prefix("RTSP/1.0 ") {
         Some(rest) => {
-            let status = rest.get(..3).and_then(|code| code.parse().ok()).context("a status line without a status")?;
+            let status =
+                rest.get(..3).and_then(|code| code.parse().ok()).context("a status line without a status")?;
             Element::Response(Response { status, headers, body: body.to_vec() })
         }
         None => {

@@ -53,21 +53,35 @@ impl Server {
         Server::launch(&Launch::default())
     }
 
-    /// Headwater as `launch` says, on ephemeral ports.
+    /// Headwater as `launch` says, on ephemeral ports. `HEADWATER_TEST_PEER` puts a peer with settings of its own in its
+    /// place, to see whether a test asks what another server can also do.
     ///
     /// # Errors
     /// As [`Server::start`].
     pub fn launch(launch: &Launch) -> Result<Server> {
+        match std::env::var("HEADWATER_TEST_PEER").as_deref() {
+            Err(_) | Ok("headwater") => {}
+            Ok("mediamtx") => return Server::start_mediamtx(),
+            Ok(other) => bail!("HEADWATER_TEST_PEER={other}: no such peer (mediamtx)"),
+        }
         let binary = std::env::var_os("HEADWATER_BIN")
             .map_or_else(|| target().join("release/headwater"), PathBuf::from);
-        ensure!(binary.exists(), "{} is missing: cargo build --release -p headwater, or tests/run", binary.display());
+        ensure!(
+            binary.exists(),
+            "{} is missing: cargo build --release -p headwater, or tests/run",
+            binary.display()
+        );
         let mut command = Command::new(binary);
         let any_port = SocketAddr::new(launch.host, 0).to_string();
         for option in ["--rtsp-address", "--rtp-address", "--rtcp-address"] {
             command.args([option, &any_port]);
         }
         if let Some((certificate, key)) = &launch.certificate {
-            command.args(["--rtsps-address", &any_port, "--rtsps-cert"]).arg(certificate).arg("--rtsps-key").arg(key);
+            command
+                .args(["--rtsps-address", &any_port, "--rtsps-cert"])
+                .arg(certificate)
+                .arg("--rtsps-key")
+                .arg(key);
         }
         if let Some(shards) = launch.shards {
             command.args(["--shards", &shards.to_string()]);
@@ -93,25 +107,13 @@ impl Server {
         })
     }
 
-    /// The server that `HEADWATER_TEST_PEER` names, else Headwater: for tests that hold for any RTSP server.
-    ///
-    /// # Errors
-    /// As [`Server::start`]; for a peer that is unknown.
-    pub fn start_subject() -> Result<Server> {
-        match std::env::var("HEADWATER_TEST_PEER").as_deref() {
-            Err(_) | Ok("headwater") => Server::start(),
-            Ok("mediamtx") => Server::start_mediamtx(),
-            Ok(other) => bail!("HEADWATER_TEST_PEER={other}: no such peer (mediamtx)"),
-        }
-    }
-
     /// MediaMTX with RTSP alone. It knows no port 0: free ports are looked up, and may in theory be taken meanwhile.
     fn start_mediamtx() -> Result<Server> {
         let built = Command::new(crate::root().join("tests/peers/mediamtx")).output()?;
         ensure!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         let rtsp = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let (rtp, rtcp) = even_udp_pair(rtsp.ip())?;
-        let (rtp, rtcp) = (rtp.local_addr()?, rtcp.local_addr()?);
+        let rtp = even_udp_pair(rtsp.ip())?.0.local_addr()?;
+        let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
         let configuration = workspace().join(format!("mediamtx-{}.yml", rtsp.port()));
         let others = ["rtmp", "hls", "webrtc", "srt", "moq"].map(|name| format!("{name}: no\n")).concat();
         std::fs::write(
@@ -139,6 +141,11 @@ impl Server {
     /// `rtsp://…/path` on the address that is listened on.
     pub fn url(&self, path: &str) -> String {
         format!("rtsp://{}/{path}", self.rtsp)
+    }
+
+    /// The URL of a client that reaches the server at `host`.
+    pub fn url_at(&self, host: IpAddr, path: &str) -> String {
+        format!("rtsp://{}/{path}", SocketAddr::new(host, self.rtsp.port()))
     }
 
     /// Waits until `path` can be read: a DESCRIBE is answered 200.

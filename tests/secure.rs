@@ -1,0 +1,65 @@
+//! RTSPS: TLS with a certificate made for the test.
+
+use anyhow::{Context, Result};
+use headwater_tests::clients::{Expect, ffmpeg_publish, ffmpeg_read};
+use headwater_tests::media::sample;
+use headwater_tests::process::Process;
+use headwater_tests::rtsp::Connection;
+use headwater_tests::server::{Launch, Server};
+use headwater_tests::{wait, workspace};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// A self-signed certificate and its key, fresh for each test.
+fn certificate(name: &str) -> Result<(PathBuf, PathBuf)> {
+    let certificate = workspace().join(format!("{name}-{}.crt", std::process::id()));
+    let key = certificate.with_extension("key");
+    let mut command = Command::new("openssl");
+    command.args(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost".split(' '),
+    );
+    command
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate);
+    Process::spawn("openssl", command)?.succeed(Duration::from_secs(20))?;
+    Ok((certificate, key))
+}
+
+#[test]
+fn ffmpeg_publishes_and_reads_over_tls() -> Result<()> {
+    let certificate = Some(certificate("ffmpeg")?);
+    let mut server = Server::launch(&Launch { certificate, ..Launch::default() })?;
+    let secure = format!("rtsps://{}/secret", server.rtsps.context("RTSPS is not listened on")?);
+    let sample = sample("h264_aac");
+    let command = ffmpeg_publish(sample, &secure, &["-rtsp_transport", "tcp"])?;
+    let mut publisher = Process::spawn("ffmpeg publishes over TLS", command)?;
+    server.wait_for_stream("secret").map_err(|error| error.context(publisher.tail()))?;
+    let expect = if server.is_peer() { Expect::Original } else { Expect::OriginalFromTheFirst };
+    ffmpeg_read(sample, &secure, expect, &["-rtsp_transport", "tcp"]).context("reading over TLS")?;
+    ffmpeg_read(sample, &server.url("secret"), expect, &["-rtsp_transport", "tcp"])
+        .context("reading in the clear")?;
+    publisher.still_runs()?;
+    drop(publisher);
+    server.stop()
+}
+
+#[test]
+fn what_is_no_tls_is_closed() -> Result<()> {
+    let certificate = Some(certificate("no-tls")?);
+    let arguments = vec!["--read-timeout", "1s"];
+    let server = Server::launch(&Launch { certificate, arguments, ..Launch::default() })?;
+    let rtsps = server.rtsps.context("RTSPS is not listened on")?;
+    let descriptors = server.descriptors()?;
+    for bytes in [&b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"[..], &[0; 5000], &[0x16, 3, 1, 0xff, 0xff]] {
+        let mut connection = Connection::open(rtsps)?;
+        let _ = connection.send(bytes);
+        // A TLS alert may come first; it is no RTSP, so only the end counts.
+        wait::until("the connection to be closed", Duration::from_secs(5), || {
+            Ok((server.descriptors()? <= descriptors).then_some(()))
+        })?;
+    }
+    server.stop()
+}
