@@ -1,5 +1,123 @@
-use crate::options::ChurnOptions;
-use anyhow::Result;
-pub(crate) fn churn(_options: &ChurnOptions) -> Result<bool> {
-    anyhow::bail!("x")
+//! Sessions opened and closed over and over beside a running publisher: afterwards the server holds as many
+//! descriptors and as much memory as after the first ones.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+
+use crate::contender::{Contender, Launch, Running};
+use crate::limits;
+use crate::load::{Load, Plan};
+use crate::media::Shape;
+use crate::options::{ChurnOptions, Publish};
+use crate::procfs::Memory;
+use crate::report;
+use crate::sys::process::{pin, raise_descriptor_limit};
+
+/// Figures for expectations: `churn.NAME`.
+const FIGURES: [&str; 4] = ["descriptor_growth", "rss_growth_kib", "cycles_per_second", "cpu_us_per_cycle"];
+
+/// What the server held at one time.
+#[derive(Clone, Copy)]
+struct Held {
+    descriptors: u64,
+    memory: Memory,
+}
+
+impl Held {
+    fn of(running: &Running) -> Result<Held> {
+        Ok(Held { descriptors: running.scope.descriptors()?, memory: running.scope.memory()? })
+    }
+
+    /// Growth since `before`: descriptors, and resident memory in KiB.
+    fn growth(self, before: Held) -> (f64, f64) {
+        let descriptors = self.descriptors as f64 - before.descriptors as f64;
+        (descriptors, (self.memory.resident as f64 - before.memory.resident as f64) / 1_024.0)
+    }
+}
+
+/// `churn`. True when nothing grew and all expectations were met.
+pub(crate) fn churn(options: &ChurnOptions) -> Result<bool> {
+    ensure!(
+        options.concurrency >= 1 && options.cycles >= options.concurrency,
+        "--cycles below --concurrency"
+    );
+    ensure!(options.concurrency <= limits::READERS_MAX, "--concurrency is too large");
+    for expectation in &options.output.expect {
+        let fits = expectation.topic == "churn" && FIGURES.contains(&expectation.metric.as_str());
+        ensure!(
+            fits && expectation.contender.is_none(),
+            "{expectation} is none of churn.{}",
+            FIGURES.join(", churn.")
+        );
+    }
+    let cores = options.cores.resolve(options.server.shards)?;
+    raise_descriptor_limit().context("the limit of descriptors")?;
+    pin(&cores.load).context("pin the load")?;
+    let contender = match &options.peer {
+        Some(peer) => Contender { name: peer.name.clone(), launch: Launch::Peer(peer.clone()) },
+        None => Contender { name: "headwater".to_owned(), launch: Launch::Server(options.server.clone()) },
+    };
+    let mut running = contender.start(&cores.server)?;
+    let result = cycle(options, &running)
+        .map_err(|error| error.context(format!("the server's last lines: {}", running.last_words())));
+    let (figures, mut complaints) = result?;
+    complaints.extend(running.stop().map(|complaint| format!("the server {complaint}")));
+    for expectation in &options.output.expect {
+        let index = FIGURES.iter().position(|name| *name == expectation.metric);
+        complaints.extend(expectation.complaint(index.map(|index| figures[index])));
+    }
+    for (name, value) in FIGURES.iter().zip(figures) {
+        eprintln!("{name:18} {value:12.2}");
+    }
+    let named: serde_json::Map<_, _> =
+        FIGURES.iter().zip(figures).map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let line = json!({
+        "bench": "churn", "protocol": options.protocol.as_str(), "server": contender.name, "cycles": options.cycles,
+        "concurrency": options.concurrency, "machine": report::machine(), "figures": named,
+        "complaints": complaints, "passed": complaints.is_empty(),
+    });
+    report::conclude(&line, &complaints, &options.output)?;
+    Ok(complaints.is_empty())
+}
+
+/// Warm-up, cycles, settling. Returns the figures in the order of [`FIGURES`], and what grew.
+fn cycle(options: &ChurnOptions, running: &Running) -> Result<([f64; 4], Vec<String>)> {
+    let shape = Shape::new(500_000, 30, 1_200).map_err(anyhow::Error::msg)?;
+    let mut load = Load::new(Plan {
+        protocol: options.protocol,
+        address: running.address,
+        readers: options.concurrency,
+        sampled: options.concurrency,
+        paths: 1,
+        shape,
+        publish: Some(Publish::Tcp),
+    })?;
+    load.publish()?;
+    load.churn((options.cycles / 10).max(options.concurrency * 4)).context("warm-up")?;
+    load.run_for(Duration::from_secs(2), |_| {})?;
+    let before = Held::of(running)?;
+
+    let (start, cpu_before) = (Instant::now(), running.scope.cpu()?);
+    load.churn(options.cycles)?;
+    let (elapsed, cpu) = (start.elapsed(), running.scope.cpu()?.since(&cpu_before));
+
+    let tolerated = |(descriptors, kib): (f64, f64)| descriptors <= 2.0 && kib <= options.growth_kib as f64;
+    let deadline = Instant::now() + Duration::from_secs(options.settle);
+    let mut growth = Held::of(running)?.growth(before);
+    while !tolerated(growth) && Instant::now() < deadline {
+        load.run_for(Duration::from_millis(250), |_| {})?;
+        growth = Held::of(running)?.growth(before);
+    }
+    let (descriptors, kib) = growth;
+    let mut complaints = Vec::new();
+    if descriptors > 2.0 {
+        complaints.push(format!("{descriptors} more descriptors than before are open"));
+    }
+    if kib > options.growth_kib as f64 {
+        complaints.push(format!("{kib} KiB more than before are resident"));
+    }
+    let cycles = options.cycles as f64;
+    Ok(([descriptors, kib, cycles / elapsed.as_secs_f64(), cpu.total() as f64 / 1e3 / cycles], complaints))
 }

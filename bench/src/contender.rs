@@ -70,6 +70,18 @@ pub(crate) fn server_command(options: &ServerOptions, rtsp_port: u16) -> Result<
     Ok(command)
 }
 
+/// A peer's command with its ports set, and where it is to listen.
+pub(crate) fn peer_command(peer: &Peer) -> Result<(Command, SocketAddr)> {
+    let ports = free_ports()?;
+    let mut command = Command::new("sh");
+    command.args(["-c", &peer.command]);
+    let names = ["HEADWATER_BENCH_RTSP_PORT", "HEADWATER_BENCH_RTP_PORT", "HEADWATER_BENCH_RTCP_PORT"];
+    for (name, port) in names.into_iter().zip(ports) {
+        command.env(name, port.to_string());
+    }
+    Ok((command, SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]))))
+}
+
 impl Contender {
     /// Starts it on `cpus` and waits until it listens.
     ///
@@ -97,15 +109,8 @@ impl Contender {
             }
             Launch::Server(options) => self.spawn(server_command(options, 0)?, cpus, None),
             Launch::Peer(peer) => {
-                let ports = free_ports()?;
-                let mut command = Command::new("sh");
-                command.args(["-c", &peer.command]);
-                let names =
-                    ["HEADWATER_BENCH_RTSP_PORT", "HEADWATER_BENCH_RTP_PORT", "HEADWATER_BENCH_RTCP_PORT"];
-                for (name, port) in names.into_iter().zip(ports) {
-                    command.env(name, port.to_string());
-                }
-                self.spawn(command, cpus, Some(SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]))))
+                let (command, address) = peer_command(peer)?;
+                self.spawn(command, cpus, Some(address))
             }
         }
     }

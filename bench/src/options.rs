@@ -153,6 +153,9 @@ pub(crate) struct StartupOptions {
     pub(crate) count: usize,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
+    /// Another server, as in `fanout`, in place of ours.
+    #[arg(long)]
+    pub(crate) peer: Option<Peer>,
     #[command(flatten)]
     pub(crate) cores: CoreOptions,
     #[command(flatten)]
@@ -175,6 +178,9 @@ pub(crate) struct ChurnOptions {
     pub(crate) growth_kib: u64,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
+    /// Seconds within which what closed sessions held must be given back.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) settle: u64,
     /// Another server, as in `fanout`, in place of ours.
     #[arg(long)]
     pub(crate) peer: Option<Peer>,

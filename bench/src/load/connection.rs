@@ -96,6 +96,12 @@ impl Connection {
         self.flush()
     }
 
+    /// Asks the server to end the session.
+    pub(crate) fn teardown(&mut self) -> Result<()> {
+        self.talk.teardown(&mut self.pending);
+        self.flush()
+    }
+
     /// Sends `bytes` with one call, behind what waits.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
         if self.stalled() {
@@ -143,9 +149,9 @@ impl Ports {
     /// Two sockets on neighbouring ports, the first even, not blocking.
     pub(crate) fn pair(&mut self) -> Result<(UdpSocket, UdpSocket)> {
         let bind = |port: u16| UdpSocket::bind((Ipv4Addr::LOCALHOST, port));
-        while self.next < limits::UDP_PORTS.end {
+        for _ in limits::UDP_PORTS.step_by(2) {
             let port = self.next;
-            self.next += 2;
+            self.next = if port + 2 < limits::UDP_PORTS.end { port + 2 } else { limits::UDP_PORTS.start };
             if let (Ok(rtp), Ok(rtcp)) = (bind(port), bind(port + 1)) {
                 rtp.set_nonblocking(true)?;
                 rtcp.set_nonblocking(true)?;

@@ -1,14 +1,13 @@
 //! The load: publishers and readers on one thread and one epoll. Everything is edge triggered and bounded in
 //! time; the thread never blocks but in epoll.
 
+mod churn;
 mod connection;
 mod publisher;
 mod reader;
 mod run;
 mod tally;
 
-pub(crate) use connection::Ports;
-pub(crate) use reader::Intake;
 pub(crate) use run::{Load, Outcome, Plan};
 pub(crate) use tally::{Tally, histogram};
 

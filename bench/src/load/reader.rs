@@ -255,6 +255,16 @@ impl Reader {
         self.sockets.as_ref().map_or(0, |sockets| u64::from(dropped(sockets)))
     }
 
+    /// Asks the server to end the session.
+    pub(crate) fn teardown(&mut self) -> Result<()> {
+        self.connection.as_mut().map_or(Ok(()), Connection::teardown)
+    }
+
+    /// Whether the server confirmed the end of the session.
+    pub(crate) fn ended(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.talk.ended())
+    }
+
     /// Ends the connection; the kernel forgets the rest with it.
     pub(crate) fn close(&mut self) {
         if let Some(mut connection) = self.connection.take() {
@@ -269,7 +279,8 @@ fn write_report(index: usize, sequence: Option<u16>, out: &mut BytesMut) {
     let ssrc = 0x5244_0000 | index as u32;
     let mut reports = ReportBlocks::new();
     if let Some(sequence) = sequence {
-        reports.push(ReportBlock {
+        // A new list has room for one.
+        let _ = reports.push(ReportBlock {
             ssrc: 0x4857_0000,
             fraction_lost: 0,
             cumulative_lost: 0,

@@ -53,19 +53,19 @@ pub(crate) struct Outcome {
 
 /// See the module.
 pub(crate) struct Load {
-    plan: Plan,
+    pub(super) plan: Plan,
     epoll: Epoll,
     timer: Timer,
     ready: Vec<Ready>,
     scratch: Scratch,
     ports: Ports,
     publishers: Vec<Publisher>,
-    readers: Vec<Reader>,
+    pub(super) readers: Vec<Reader>,
     /// Readers started and readers that play.
     started: usize,
     playing: usize,
     pace: Option<Pace>,
-    tally: Tally,
+    pub(super) tally: Tally,
     late_max: Duration,
     next_visit: Instant,
     visits: usize,
@@ -104,11 +104,6 @@ impl Load {
         })
     }
 
-    /// Readers that play, for the progress bar.
-    pub(crate) fn playing(&self) -> usize {
-        self.playing
-    }
-
     /// Connects the publishers and starts the pace.
     pub(crate) fn publish(&mut self) -> Result<()> {
         let Some(publish) = self.plan.publish else { return Ok(()) };
@@ -142,7 +137,8 @@ impl Load {
         while self.playing < self.plan.readers {
             while self.started < self.plan.readers && self.started - self.playing < limits::RAMP_IN_FLIGHT_MAX
             {
-                self.start_reader()?;
+                self.start_reader(self.started)?;
+                self.started += 1;
             }
             self.pump(deadline, "the ramp")?;
             if self.tally.disconnects > 0 {
@@ -154,8 +150,7 @@ impl Load {
         Ok(())
     }
 
-    fn start_reader(&mut self) -> Result<()> {
-        let index = self.started;
+    pub(super) fn start_reader(&mut self, index: usize) -> Result<()> {
         let reader = &mut self.readers[index];
         let datagrams = self.plan.protocol.datagrams();
         let ports = if datagrams { Some(reader.bind(&self.epoll, &mut self.ports)?) } else { None };
@@ -166,9 +161,7 @@ impl Load {
                 Talk::Rtsp(Box::new(rtsp::Talk::reader(self.plan.address, path, ports, Instant::now())?))
             }
         };
-        reader.start(&self.epoll, self.plan.address, talk).with_context(|| format!("reader {index}"))?;
-        self.started += 1;
-        Ok(())
+        reader.start(&self.epoll, self.plan.address, talk).with_context(|| format!("reader {index}"))
     }
 
     /// Waits until every reader got media, and for `warmup` in all.
@@ -269,7 +262,7 @@ impl Load {
     }
 
     /// One turn of the loop: publish what is due, wait for events, take them.
-    fn pump(&mut self, deadline: Instant, what: &str) -> Result<()> {
+    pub(super) fn pump(&mut self, deadline: Instant, what: &str) -> Result<()> {
         if interrupted() {
             bail!("interrupted");
         }

@@ -60,7 +60,9 @@ impl Progress {
     fn show(&self, position: u64, what: &str) {
         let position = self.turns_done.get() * self.turn + position;
         // The loop comes here thousands of times a second: only what can be seen is drawn.
-        if !self.bar.is_hidden() && (position >= self.bar.position() + 100 || position % self.turn == 0) {
+        if !self.bar.is_hidden()
+            && (position >= self.bar.position() + 100 || position.is_multiple_of(self.turn))
+        {
             self.bar.set_position(position);
             self.bar.set_message(format!("{}: {what}", self.label.borrow()));
         }

@@ -32,7 +32,7 @@ impl Talk {
         while let Some(element) = self.decoder.decode(&mut input)? {
             match element {
                 decoder::Element::Interleaved { channel, payload } => {
-                    media.push(Element { channel, payload })
+                    media.push(Element { channel, payload });
                 }
                 _ => bail!("the floor sent a message"),
             }

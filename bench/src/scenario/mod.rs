@@ -106,6 +106,22 @@ impl Talk {
         }
     }
 
+    /// Asks the server to end the session, where the protocol has a word for it.
+    pub(crate) fn teardown(&mut self, out: &mut BytesMut) {
+        match self {
+            Talk::Floor(_) => {}
+            Talk::Rtsp(talk) => talk.teardown(out),
+        }
+    }
+
+    /// Whether the server confirmed that.
+    pub(crate) fn ended(&self) -> bool {
+        match self {
+            Talk::Floor(_) => false,
+            Talk::Rtsp(talk) => talk.ended(),
+        }
+    }
+
     /// Where the server wants RTP and RTCP, once media flows over UDP.
     pub(crate) fn server_ports(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self {

@@ -19,6 +19,8 @@ pub(crate) struct Talk {
     server: SocketAddr,
     url: String,
     started: bool,
+    leaving: bool,
+    ended: bool,
     server_ports: Option<(SocketAddr, SocketAddr)>,
     /// The Session header's value, for keep-alives of our own.
     session: Option<String>,
@@ -71,6 +73,8 @@ impl Talk {
             server,
             url,
             started: false,
+            leaving: false,
+            ended: false,
             server_ports: None,
             session: None,
             keep_alive_at: now + limits::KEEP_ALIVE_INTERVAL,
@@ -125,12 +129,17 @@ impl Talk {
     }
 
     /// Ends the session in order: TEARDOWN.
-    pub(crate) fn teardown(&mut self, out: &mut BytesMut) -> Result<()> {
+    pub(crate) fn teardown(&mut self, out: &mut BytesMut) {
+        self.leaving = true;
         self.machine.teardown();
         while let Some(bytes) = self.machine.poll_transmit() {
             out.extend_from_slice(&bytes);
         }
-        Ok(())
+    }
+
+    /// Whether the server answered TEARDOWN.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
     }
 
     fn drain(&mut self, out: &mut BytesMut, media: &mut Vec<Element>) -> Result<()> {
@@ -148,6 +157,7 @@ impl Talk {
                 Event::Redirected { location } => bail!("the server redirects to {location}"),
                 Event::Failed { status, method } => bail!("{} was answered {}", method.as_str(), status.0),
                 Event::Closed(Some(error)) => return Err(error).context("the conversation failed"),
+                Event::Closed(None) if self.leaving => self.ended = true,
                 Event::Closed(None) => bail!("the conversation ended"),
             }
         }
