@@ -20,25 +20,23 @@ pub(super) fn parse(head: &[u8]) -> Result<(Element, usize), Error> {
     let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
     let start = lines.next().unwrap_or("");
     let mut headers = Headers::new();
-    for line in lines.take_while(|line| !line.is_empty()) {
+    for (index, line) in lines.take_while(|line| !line.is_empty()).enumerate() {
+        if index == RTSP_HEADERS_MAX {
+            return Err(Error::limit("headers of a message", RTSP_HEADERS_MAX, Status::BAD_REQUEST));
+        }
         if line.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
             return Err(Error::invalid("control character in a header"));
         }
-        if line.starts_with([' ', '\t']) {
-            if !headers.fold(line.trim()) {
-                return Err(Error::invalid("folded line before any header"));
-            }
+        // A first header that is indented (iCatch camera client) continues nothing, so it is a header.
+        if line.starts_with([' ', '\t']) && headers.fold(&line.trim().replace('\t', " ")) {
             continue;
         }
         let (name, value) = line.split_once(':').ok_or(Error::invalid("header without a colon"))?;
-        let name = name.trim_end();
+        let name = name.trim();
         if name.is_empty() || !name.bytes().all(is_token) {
             return Err(Error::invalid("header name"));
         }
-        if headers.len() == RTSP_HEADERS_MAX {
-            return Err(Error::limit("headers of a message", RTSP_HEADERS_MAX, Status::BAD_REQUEST));
-        }
-        headers.push(name, value.trim());
+        headers.push(name, value.trim().replace('\t', " "));
     }
     let length = content_length(&headers)?;
     headers.remove("Content-Length");

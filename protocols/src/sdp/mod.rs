@@ -126,6 +126,3 @@ fn find<'a>(attributes: &'a [Attribute], key: &'a str) -> impl Iterator<Item = &
     let matches = move |attribute: &&Attribute| attribute.key.eq_ignore_ascii_case(key);
     attributes.iter().filter(matches).map(|attribute| attribute.value.as_deref().unwrap_or(""))
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,8 +4,8 @@ use super::format::{Format, from_rtpmap, from_static, rtpmap_of};
 use super::{Attribute, Connection, Error, Media, Origin, SessionDescription};
 use crate::track::{Codec, Medium, Track};
 
-/// Media-level attributes that readers are told too.
-const PASSED: [&str; 5] = ["ptime", "maxptime", "lang", "ts-refclk", "mediaclk"];
+/// Media-level attributes that readers are told too. Clock references are not: timestamps are rewritten on the way.
+const PASSED: [&str; 3] = ["ptime", "maxptime", "lang"];
 
 /// The tracks of a description with their `a=control`, one for each media section over RTP, in order.
 ///
