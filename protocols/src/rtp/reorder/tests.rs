@@ -152,6 +152,23 @@ fn a_stray_packet_is_dropped() {
     assert_eq!(bench.push([50_001]), [50_001]);
 }
 
+/// RFC 3550, A.1: where late and lost end, and restart begins.
+#[test]
+fn the_thresholds_of_a_restart() {
+    let after = |numbers: [u16; 2]| {
+        let mut bench = Bench::new();
+        bench.push([9_999]);
+        let released = bench.push(numbers);
+        (released, bench.counts(), bench.reorder.held())
+    };
+    // 10,000 is next: 100 behind is late, 101 behind is suspect.
+    assert_eq!(after([9_900, 9_901]), (vec![], (0, 2, 0), 0));
+    assert_eq!(after([9_898, 9_899]), (vec![9_898, 9_899], (0, 0, 0), 0));
+    // 3,000 ahead is loss, all but the window given up at once; 3,001 ahead is suspect.
+    assert_eq!(after([13_000, 13_001]), (vec![], (2_938, 0, 0), 2));
+    assert_eq!(after([13_001, 13_002]), (vec![13_001, 13_002], (0, 0, 0), 0));
+}
+
 #[test]
 fn reset_releases_and_begins_anew() {
     let mut bench = Bench::new();
