@@ -146,6 +146,10 @@ fn source_description_of_two_chunks() {
     let chunks =
         sdes.chunks().map(|chunk| (chunk.ssrc, chunk.items().collect::<Vec<_>>())).collect::<Vec<_>>();
     assert_eq!(chunks, [(1, vec![(2, &b"N"[..]), (1, b"c")]), (2, vec![])]);
+    // Items that end on a word are followed by a whole word of zeros.
+    let bytes = [0x82, 202, 0, 5, 0, 0, 0, 1, 1, 2, b'a', b'b', 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0];
+    let Packet::Sdes(sdes) = one(&bytes) else { panic!() };
+    assert_eq!(sdes.chunks().map(|chunk| chunk.ssrc).collect::<Vec<_>>(), [1, 2]);
     // The second chunk cut off, its items not ended, and a text longer than the packet.
     assert_eq!(all(&[0x82, 202, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0]), [invalid("source description", 0)]);
     assert_eq!(all(&[0x81, 202, 0, 2, 0, 0, 0, 1, 1, 2, 9, 9]), [invalid("source description", 0)]);

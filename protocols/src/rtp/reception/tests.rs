@@ -101,9 +101,12 @@ fn a_restart_is_believed_at_its_second_packet_and_totals_go_on() {
     // One stray is not counted, as in A.1.
     receive(&mut reception, now, [30_000, 5]);
     assert_eq!((reception.received(), reception.lost()), (4, 1));
+    reception.on_sender_report(now, Ntp(5 << 32));
     receive(&mut reception, now, [40_000, 40_001, 40_003]);
     let block = reception.report_block(now).unwrap();
     assert_eq!((block.highest_sequence, block.cumulative_lost), (40_003, 1));
+    // It is the same source still, and its sender report holds.
+    assert_eq!(block.last_sr, 5 << 16);
     assert_eq!((reception.received(), reception.lost()), (6, 2));
 }
 

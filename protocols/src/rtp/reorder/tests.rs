@@ -149,7 +149,8 @@ fn a_stray_packet_is_dropped() {
     assert_eq!((bench.reorder.held(), bench.reorder.poll_timeout()), (0, None));
     assert_eq!(bench.counts(), (0, 3, 0));
     // Its number is remembered for a slow sender.
-    assert_eq!(bench.push([50_001]), [50_001]);
+    assert_eq!(bench.push([50_001, 50_002]), [50_001, 50_002]);
+    assert_eq!(bench.counts(), (0, 3, 0));
 }
 
 /// RFC 3550, A.1: where late and lost end, and restart begins.
