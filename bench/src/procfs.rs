@@ -120,7 +120,8 @@ impl Scope {
         Ok(count)
     }
 
-    /// Threads that may run elsewhere than on `cpus`, named.
+    /// Threads that may run elsewhere than on `cpus`, named. Left out are the kernel's own workers for io_uring,
+    /// which take the affinity of the cpuset and not of their process; their time is counted like any other.
     pub(crate) fn strays(self, cpus: &[usize]) -> Result<Vec<String>> {
         let mut strays = Vec::new();
         for (process, thread) in self.tasks()? {
@@ -128,6 +129,9 @@ impl Scope {
                 continue;
             };
             let allowed = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or("");
+            if text.starts_with("Name:\tiou-") {
+                continue;
+            }
             if !parse_cpus(allowed.trim()).is_ok_and(|allowed| allowed.iter().all(|cpu| cpus.contains(cpu))) {
                 let name = text.lines().find_map(|line| line.strip_prefix("Name:")).unwrap_or("?");
                 strays.push(format!("{} ({thread}) may run on {}", name.trim(), allowed.trim()));

@@ -2,9 +2,12 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use bytes::{BufMut as _, BytesMut};
+use headwater_protocols::rtcp::{Ntp, ReportBlocks, SenderReport, write_sdes_cname};
+use headwater_protocols::rtp::Ticks;
 
 use super::Token;
 use super::connection::Connection;
@@ -88,9 +91,32 @@ impl Publisher {
         Ok(())
     }
 
-    /// A look at the clock, for keep-alives.
+    /// A look at the clock, for keep-alives, and a sender report.
     pub(crate) fn visit(&mut self, now: Instant) -> Result<()> {
-        self.connection.timer(now, true)
+        self.connection.timer(now, true)?;
+        let (ssrc, rtp, packets, octets) = self.pictures.sent();
+        let ntp = Ntp::from_unix(Duration::from_nanos(realtime_ns()));
+        let mut report = BytesMut::with_capacity(96);
+        if self.sockets.is_none() {
+            report.put_slice(&[b'$', 1, 0, 0]);
+        }
+        let start = report.len();
+        let reports = ReportBlocks::new();
+        SenderReport { ssrc, ntp, rtp: Ticks(rtp), packets, octets, reports }.write(&mut report);
+        write_sdes_cname(ssrc, b"headwater-bench", &mut report);
+        match (&self.sockets, self.connection.talk.server_ports()) {
+            (Some((_, rtcp)), Some((_, to))) => {
+                // A full socket buffer drops a report, as the network may.
+                let _ = rtcp.send_to(&report, to);
+                Ok(())
+            }
+            (Some(_), None) => Ok(()),
+            (None, _) => {
+                let length = (report.len() - start) as u16;
+                report[2..4].copy_from_slice(&length.to_be_bytes());
+                self.connection.send(&report)
+            }
+        }
     }
 }
 

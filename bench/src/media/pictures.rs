@@ -71,6 +71,20 @@ impl Pictures {
         self.picture = self.picture.wrapping_add(1);
     }
 
+    /// The source's SSRC, the RTP timestamp of the next picture, and packets and payload bytes made so far: what a
+    /// sender report says.
+    pub(crate) fn sent(&self) -> (u32, u32, u32, u32) {
+        let pictures = self.picture;
+        let packets = pictures.wrapping_mul(self.shape.packets() as u32);
+        let octets = pictures.wrapping_mul(self.shape.picture_bytes as u32);
+        let headers = packets.wrapping_mul(RTP_HEADER_BYTES as u32);
+        (self.ssrc, self.timestamp(), packets, octets.wrapping_sub(headers))
+    }
+
+    fn timestamp(&self) -> u32 {
+        (u64::from(self.picture) * CLOCK_RATE / u64::from(self.shape.fps)) as u32
+    }
+
     /// The prepared picture, saying that it was sent at `now_ns` since 1970.
     pub(crate) fn stamped(&mut self, now_ns: u64) -> &[u8] {
         for block in &self.blocks {
@@ -89,10 +103,9 @@ impl Pictures {
             self.bytes.extend_from_slice(&(packet_bytes as u16).to_be_bytes());
         }
         let last = index + 1 == packets;
-        let timestamp = (u64::from(self.picture) * CLOCK_RATE / u64::from(self.shape.fps)) as u32;
         self.bytes.extend_from_slice(&[0x80, PAYLOAD_TYPE | if last { 0x80 } else { 0 }]);
         self.bytes.extend_from_slice(&self.sequence.to_be_bytes());
-        self.bytes.extend_from_slice(&timestamp.to_be_bytes());
+        self.bytes.extend_from_slice(&self.timestamp().to_be_bytes());
         self.bytes.extend_from_slice(&self.ssrc.to_be_bytes());
         self.sequence = self.sequence.wrapping_add(1);
         debug_assert_eq!(self.bytes.len(), start + RTP_HEADER_BYTES);

@@ -132,6 +132,7 @@ fn draw_bars(area: &Area<'_>, bars: &[Bar]) -> Result<()> {
     chart
         .configure_mesh()
         .disable_x_mesh()
+        .max_light_lines(0)
         .x_labels(bars.len() * 2 + 1)
         .x_label_formatter(&name)
         .draw()
