@@ -1,13 +1,12 @@
 //! On several addresses: what goes out over UDP comes from the address that the client asked.
 
 use anyhow::{Result, ensure};
+use headwater_tests::namespace;
 use headwater_tests::publisher::{Packets, Publisher, Tracks, send_picture};
 use headwater_tests::reader::Reader;
 use headwater_tests::rtsp::Connection;
 use headwater_tests::server::{Launch, Server, even_udp_pair};
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::Command;
 use std::time::Duration;
 
 /// A server on the wildcard; readers and a publisher over UDP at each of `asked`. The sockets check where RTP and RTCP
@@ -70,40 +69,17 @@ fn media_comes_from_the_loopback_address_asked() -> Result<()> {
 
 #[test]
 fn media_comes_from_the_interface_asked() -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        // Said past the test runner's capture: an ordinary user has no network namespaces.
-        writeln!(
-            std::io::stderr(),
-            "NOT RUN: media_comes_from_the_interface_asked needs root, for a network namespace"
-        )?;
-        return Ok(());
-    }
-    // A thread in a network namespace of its own: all its sockets and children are there, and nothing can leave.
-    let in_the_namespace = std::thread::spawn(|| {
-        enter_network_namespace()?;
-        for command in [
-            "ip link set lo up",
-            "ip link add v0 type veth peer name v1",
-            "ip addr add 10.99.0.1/24 dev v0",
-            "ip addr add 10.99.0.2/24 dev v0",
-            "ip addr add 10.98.0.1/24 dev v1",
-            "ip link set v0 up",
-            "ip link set v1 up",
-        ] {
-            let mut words = command.split(' ');
-            let status = Command::new(words.next().unwrap_or_default()).args(words).status()?;
-            ensure!(status.success(), "{command}: {status}");
-        }
+    let interfaces = &[
+        "link add v0 type veth peer name v1",
+        "addr add 10.99.0.1/24 dev v0",
+        "addr add 10.99.0.2/24 dev v0",
+        "addr add 10.98.0.1/24 dev v1",
+        "link set v0 up",
+        "link set v1 up",
+    ];
+    namespace::run("media_comes_from_the_interface_asked", interfaces, || {
         let asked = ["127.0.0.1", "10.99.0.1", "10.99.0.2", "10.98.0.1"];
         let asked: Vec<IpAddr> = asked.iter().map(|address| address.parse()).collect::<Result<_, _>>()?;
         media_comes_from_the_address_asked(&asked)
-    });
-    in_the_namespace.join().expect("the thread does not panic")
-}
-
-#[allow(unsafe_code)]
-fn enter_network_namespace() -> Result<()> {
-    // SAFETY: only the network namespace is left, no descriptor table: descriptors stay valid in all threads.
-    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET)? };
-    Ok(())
+    })
 }

@@ -222,7 +222,7 @@ fn methods_in_the_wrong_state_are_refused() -> Result<()> {
 
     let mut reading = Connection::open(server.rtsp)?;
     reading.set_up(&track, &tcp("0-1"))?;
-    let mut refuse =
+    let refuse =
         |connection: &mut Connection, method: &str, url: &str, headers: &[(&str, &str)], body: &str| {
             let status = connection.request(method, url, headers, body)?.status;
             ensure!((400..500).contains(&status), "{method} was answered {status}");

@@ -6,10 +6,9 @@ use headwater_tests::publisher::{Publisher, Tracks, record};
 use headwater_tests::reader::{Reader, play_over, set_up_udp};
 use headwater_tests::rtsp::{Connection, Element};
 use headwater_tests::server::Server;
-use headwater_tests::{target, wait};
+use headwater_tests::{binary, wait};
 use socket2::SockRef;
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -137,9 +136,7 @@ fn an_end_without_anyone_connected_is_orderly_too() -> Result<()> {
 #[test]
 fn two_servers_do_not_share_a_port() -> Result<()> {
     let first = Server::start()?;
-    let binary =
-        std::env::var_os("HEADWATER_BIN").map_or_else(|| target().join("release/headwater"), PathBuf::from);
-    let mut command = Command::new(binary);
+    let mut command = Command::new(binary()?);
     let taken = first.rtsp.to_string();
     command.args(["--rtsp-address", &taken, "--rtp-address", "127.0.0.1:0", "--rtcp-address", "127.0.0.1:0"]);
     let mut second = Process::spawn("a second headwater", command)?;

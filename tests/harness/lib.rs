@@ -11,6 +11,7 @@
 
 pub mod clients;
 pub mod media;
+pub mod namespace;
 pub mod process;
 pub mod publisher;
 pub mod reader;
@@ -29,6 +30,18 @@ pub fn root() -> PathBuf {
 /// Cargo's target folder: `CARGO_TARGET_DIR`, else `target` at the root.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// The server's binary: `HEADWATER_BIN`, else the release build in [`target`].
+///
+/// # Errors
+/// When it is not there.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    let binary =
+        std::env::var_os("HEADWATER_BIN").map_or_else(|| target().join("release/headwater"), PathBuf::from);
+    let missing = "is missing: cargo build --release -p headwater, or tests/run";
+    anyhow::ensure!(binary.exists(), "{} {missing}", binary.display());
+    Ok(binary)
 }
 
 /// `target/tests`, where sample media, logs and the Python environment live; made when missing.

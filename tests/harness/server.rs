@@ -1,7 +1,7 @@
 //! The server under test as a child process: ephemeral ports, its log shown on failure, an orderly end checked.
 
 use crate::process::Process;
-use crate::{rtsp, target, wait, workspace};
+use crate::{binary, rtsp, wait, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -64,14 +64,7 @@ impl Server {
             Ok("mediamtx") => return Server::start_mediamtx(),
             Ok(other) => bail!("HEADWATER_TEST_PEER={other}: no such peer (mediamtx)"),
         }
-        let binary = std::env::var_os("HEADWATER_BIN")
-            .map_or_else(|| target().join("release/headwater"), PathBuf::from);
-        ensure!(
-            binary.exists(),
-            "{} is missing: cargo build --release -p headwater, or tests/run",
-            binary.display()
-        );
-        let mut command = Command::new(binary);
+        let mut command = Command::new(binary()?);
         let any_port = SocketAddr::new(launch.host, 0).to_string();
         for option in ["--rtsp-address", "--rtp-address", "--rtcp-address"] {
             command.args([option, &any_port]);
