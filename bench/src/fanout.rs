@@ -194,11 +194,13 @@ fn run_load(
     }
     let outcome: Outcome = load.drain()?;
     let window = outcome.window.as_secs_f64() * 1e9;
+    let own = own_after.since(&own_before);
     Ok(Measurement {
         readers: stream.readers,
         cpu: cpu_after.since(&cpu_before),
         cores_busy: (busy_after - busy_before) as f64 / window,
-        load_share: own_after.since(&own_before).total() as f64 / window,
+        load_share: own.total() as f64 / window,
+        load_wait_share: own.waited as f64 / window,
         outcome,
         memory_before,
         memory_with,

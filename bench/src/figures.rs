@@ -22,8 +22,9 @@ pub(crate) struct Measurement {
     pub(crate) cpu: CpuTime,
     /// Part of the server's cores' time that they were busy with anything.
     pub(crate) cores_busy: f64,
-    /// Part of a core's time that the load was busy.
+    /// Part of a core's time that the load was busy, and that it waited for it.
     pub(crate) load_share: f64,
+    pub(crate) load_wait_share: f64,
     pub(crate) memory_before: Memory,
     pub(crate) memory_with: Memory,
     /// What makes this measurement worthless, in words.
@@ -40,6 +41,7 @@ pub(crate) const FIGURES: &[(&str, &str, usize)] = &[
     ("cpu_s_per_gb", "s", 3),
     ("cpu_share", "cores", 3),
     ("cores_busy_share", "cores", 3),
+    ("wait_share", "cores", 3),
     ("latency_p50_ms", "ms", 3),
     ("latency_p99_ms", "ms", 3),
     ("latency_p999_ms", "ms", 3),
@@ -62,6 +64,7 @@ pub(crate) const FIGURES: &[(&str, &str, usize)] = &[
     ("publish_late_max_ms", "ms", 2),
     ("publish_stalls", "pictures", 0),
     ("load_share", "cores", 3),
+    ("load_wait_share", "cores", 3),
 ];
 
 impl Measurement {
@@ -104,6 +107,8 @@ impl Measurement {
             "publish_late_max_ms" => self.outcome.publish_late_max.as_secs_f64() * 1e3,
             "publish_stalls" => self.outcome.publish_stalls as f64,
             "load_share" => self.load_share,
+            "load_wait_share" => self.load_wait_share,
+            "wait_share" => self.cpu.waited as f64 / 1e9 / seconds,
             _ => return None,
         })
     }
@@ -189,7 +194,9 @@ impl Summary {
             "latency_p999_ms" => Some(percentile_ms(&self.latency, 99.9)),
             "latency_max_ms" => Some(self.latency.max() as f64 / 1e6),
             "received_share_min" => values.into_iter().reduce(f64::min),
-            "load_share" | "publish_late_max_ms" => values.into_iter().reduce(f64::max),
+            "load_share" | "load_wait_share" | "wait_share" | "publish_late_max_ms" => {
+                values.into_iter().reduce(f64::max)
+            }
             "checked" | "lost" | "repeated" | "gaps" | "corrupted" | "unstamped" | "receive_drops"
             | "starved" | "disconnects" | "publish_stalls" => {
                 (!values.is_empty()).then(|| values.iter().sum())
@@ -257,9 +264,10 @@ mod tests {
         Measurement {
             readers: 100,
             outcome,
-            cpu: CpuTime { user: cpu_ms * 250_000, system: cpu_ms * 750_000 },
+            cpu: CpuTime { user: cpu_ms * 250_000, system: cpu_ms * 750_000, waited: 0 },
             cores_busy: 0.5,
             load_share: 0.3,
+            load_wait_share: 0.0,
             memory_before: Memory { resident: 10 << 20, proportional: 9 << 20 },
             memory_with: Memory { resident: (10 << 20) + 100 * 4_096, proportional: 9 << 20 },
             problems: Vec::new(),

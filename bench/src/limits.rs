@@ -26,6 +26,8 @@ pub(crate) const RAMP_TIMEOUT_PER_READER: Duration = Duration::from_millis(20);
 pub(crate) const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the window, for what is still under way to arrive.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// After the window, at least: packets that come twice would come now.
+pub(crate) const DRAIN_MIN: Duration = Duration::from_millis(50);
 /// From SIGTERM until SIGKILL.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -45,6 +47,8 @@ pub(crate) const DATAGRAM_BYTES_MAX: usize = 2_048;
 pub(crate) const UDP_RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 /// Segments in one GSO send: the kernel takes 64 (128 since 6.9), and 64 KiB in all.
 pub(crate) const SEGMENTS_MAX: usize = 48;
+/// Bytes in one GSO send: an IP datagram's limit, with room for its headers.
+pub(crate) const DATAGRAMS_BYTES_MAX: usize = 65_000;
 /// Packet sizes that leave room for RTP, NAL and block headers, and fit an Ethernet frame.
 pub(crate) const PACKET_BYTES_MIN: usize = 128;
 /// See [`PACKET_BYTES_MIN`].
@@ -54,6 +58,8 @@ pub(crate) const UDP_PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// The load core's share above which the result measures the load and not the server.
 pub(crate) const LOAD_SHARE_MAX: f64 = 0.9;
+/// Part of the window that the load may wait for its core before a note says that the machine is busy.
+pub(crate) const WAIT_SHARE_MAX: f64 = 0.02;
 /// Part of what was published that each reader must have got.
 pub(crate) const RECEIVED_SHARE_MIN: f64 = 0.99;
 /// Descriptions kept of single failures; the rest is only counted.

@@ -25,16 +25,19 @@ pub(crate) enum Scope {
 /// CPU counters at one time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CpuSnapshot {
-    threads: HashMap<(u32, u32), u64>,
+    /// Per thread, ns on a core and ns waiting for one.
+    threads: HashMap<(u32, u32), (u64, u64)>,
     user_ticks: u64,
     system_ticks: u64,
 }
 
-/// CPU time between two snapshots, in ns.
+/// CPU time between two snapshots, in ns of all threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CpuTime {
     pub(crate) user: u64,
     pub(crate) system: u64,
+    /// Time that threads were ready to run and something else had their core.
+    pub(crate) waited: u64,
 }
 
 /// Memory of a scope, in bytes.
@@ -85,8 +88,8 @@ impl Scope {
         for (process, thread) in self.tasks()? {
             // A thread may end between the listing and this.
             let path = format!("/proc/{process}/task/{thread}/schedstat");
-            if let Some(nanos) = fs::read_to_string(path).ok().and_then(|text| parse_schedstat(&text)) {
-                snapshot.threads.insert((process, thread), nanos);
+            if let Some(times) = fs::read_to_string(path).ok().and_then(|text| parse_schedstat(&text)) {
+                snapshot.threads.insert((process, thread), times);
             }
         }
         for process in self.processes()? {
@@ -148,25 +151,27 @@ impl CpuSnapshot {
         let ticks = |now: u64, then: u64| now.saturating_sub(then) * tick;
         let user = ticks(self.user_ticks, earlier.user_ticks);
         let system = ticks(self.system_ticks, earlier.system_ticks);
-        let by_thread: u64 = self
-            .threads
-            .iter()
-            .map(|(task, &nanos)| nanos.saturating_sub(earlier.threads.get(task).copied().unwrap_or(0)))
-            .sum();
-        split(by_thread, user, system, tick)
+        let (mut ran, mut waited) = (0, 0);
+        for (task, &(runs, waits)) in &self.threads {
+            let (runs_before, waits_before) = earlier.threads.get(task).copied().unwrap_or((0, 0));
+            ran += runs.saturating_sub(runs_before);
+            waited += waits.saturating_sub(waits_before);
+        }
+        let (user, system) = split(ran, user, system, tick);
+        CpuTime { user, system, waited }
     }
 }
 
 /// Splits the threads' time as the ticks are split; the ticks win where they count clearly more (ended threads).
-fn split(by_thread: u64, user: u64, system: u64, tick: u64) -> CpuTime {
+fn split(by_thread: u64, user: u64, system: u64, tick: u64) -> (u64, u64) {
     let by_ticks = user + system;
     let ended = by_ticks > by_thread + 4 * tick && by_ticks > by_thread + by_thread / 20;
     let total = if ended { by_ticks } else { by_thread };
     if by_ticks == 0 {
-        return CpuTime { user: 0, system: total };
+        return (0, total);
     }
     let user = (u128::from(total) * u128::from(user) / u128::from(by_ticks)) as u64;
-    CpuTime { user, system: total - user }
+    (user, total - user)
 }
 
 /// Time that `cpus` were busy with anything since boot, in ns.
@@ -202,8 +207,10 @@ fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
-fn parse_schedstat(text: &str) -> Option<u64> {
-    text.split_ascii_whitespace().next()?.parse().ok()
+/// Time on a core and time waiting for one, in ns.
+fn parse_schedstat(text: &str) -> Option<(u64, u64)> {
+    let mut fields = text.split_ascii_whitespace();
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 fn field_kib(text: &str, name: &str) -> Option<u64> {
@@ -247,7 +254,7 @@ mod tests {
 
     #[test]
     fn schedstat_rollup_and_busy_are_read() {
-        assert_eq!(parse_schedstat("123456789 222 33\n"), Some(123_456_789));
+        assert_eq!(parse_schedstat("123456789 222 33\n"), Some((123_456_789, 222)));
         let rollup = "00400000-7ffe rollup\nRss:   5544 kB\nPss:   5000 kB\nPss_Dirty:   1 kB\n";
         assert_eq!((field_kib(rollup, "Rss:"), field_kib(rollup, "Pss:")), (Some(5_544), Some(5_000)));
         let stat = "cpu  9 9 9 9\ncpu1 1 2 3 400 50 6 7 8 0 0\ncpu10 0 0 0 0 0 0 0 0 0 0\n";
@@ -266,15 +273,9 @@ mod tests {
     #[test]
     fn time_is_split_as_the_ticks_are() {
         let tick = 10_000_000;
-        assert_eq!(
-            split(100, 30 * tick, 10 * tick, tick),
-            CpuTime { user: 300_000_000, system: 100_000_000 }
-        );
-        assert_eq!(
-            split(401_000_000, 30 * tick, 10 * tick, tick),
-            CpuTime { user: 300_750_000, system: 100_250_000 }
-        );
-        assert_eq!(split(7, 0, 0, tick), CpuTime { user: 0, system: 7 });
+        assert_eq!(split(100, 30 * tick, 10 * tick, tick), (300_000_000, 100_000_000));
+        assert_eq!(split(401_000_000, 30 * tick, 10 * tick, tick), (300_750_000, 100_250_000));
+        assert_eq!(split(7, 0, 0, tick), (0, 7));
     }
 
     #[test]

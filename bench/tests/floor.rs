@@ -40,6 +40,28 @@ fn the_floor_delivers_everything_and_is_measured() {
     }
 }
 
+/// The checks themselves: each wrong that a server may do is found, and named.
+#[test]
+fn a_floor_that_does_wrong_fails_its_checks() {
+    let stream = "--readers 40 --bitrate 1M --rounds 1 --seconds 2 --warmup 0 --sample 4";
+    for (protocol, fault, complaint) in [
+        ("rtsp-tcp", "drop", "packets are missing"),
+        ("rtsp-udp", "drop", "packets are missing"),
+        ("rtsp-tcp", "flip", "packets are corrupted"),
+        ("rtsp-udp", "flip", "packets are corrupted"),
+        ("rtsp-tcp", "starve", "1 readers got less than 99 %"),
+        ("rtsp-udp", "starve", "1 readers got less than 99 %"),
+        ("rtsp-tcp", "disconnect", "disconnects happened"),
+        ("rtsp-udp", "disconnect", "disconnects happened"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headwater-bench"));
+        command.args(format!("floor --protocol {protocol} {stream}").split(' '));
+        let output = command.env("HEADWATER_BENCH_FLOOR_FAULT", fault).output().expect("the harness starts");
+        assert_eq!(output.status.code(), Some(1), "{protocol} {fault}: {}", stderr(&output));
+        assert!(stderr(&output).contains(complaint), "{protocol} {fault}: {}", stderr(&output));
+    }
+}
+
 #[test]
 fn an_unmet_expectation_fails_the_run_and_says_so() {
     let output = floor("rtsp-tcp", " --expect tcp.cpu_us_per_reader_second<=0");

@@ -84,7 +84,7 @@ impl Publisher {
         };
         let (to, _) = self.connection.talk.server_ports().context("the server named no port for RTP")?;
         let segment = self.shape.packet_bytes;
-        for part in bytes.chunks(limits::SEGMENTS_MAX.min(65_000 / segment) * segment) {
+        for part in bytes.chunks(limits::SEGMENTS_MAX.min(limits::DATAGRAMS_BYTES_MAX / segment) * segment) {
             let sent = net::send_segmented(rtp.as_raw_fd(), part, segment as u16, Some(&to.into()));
             sent.context("publish over UDP")?;
         }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use progress::Progress;
 
 use crate::figures::{FIGURES, Summaries, Summary};
+use crate::limits;
 use crate::options::{Cores, LoadOptions, OutputOptions};
 
 /// A finished run.
@@ -107,6 +108,18 @@ pub(crate) fn machine() -> Value {
 pub(crate) fn publish(run: &Run<'_>) -> Result<()> {
     let mut stderr = std::io::stderr().lock();
     writeln!(stderr, "\n{}\n\n{}", run.title(), table::table(run.summaries))?;
+    // Not a check: a busy machine spoils latencies, but hardly the ratios of CPU time.
+    if run
+        .summaries
+        .all
+        .iter()
+        .any(|summary| summary.figure("load_wait_share") > Some(limits::WAIT_SHARE_MAX))
+    {
+        writeln!(
+            stderr,
+            "NOTE    the load waited for its core: other work ran there, do not trust the latencies"
+        )?;
+    }
     drop(stderr);
     if let Some(path) = &run.options.output.html {
         fs::write(path, html::page(run)?).with_context(|| path.display().to_string())?;

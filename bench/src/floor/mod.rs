@@ -4,14 +4,17 @@
 //! Each reader connects over TCP and says a line: `PATH` for TCP, where that connection then carries the media,
 //! or `PATH PORT` for UDP. With the last reader the pace starts; a signal ends it.
 
+mod fault;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use socket2::SockAddr;
 
+use self::fault::Fault;
 use crate::limits;
 use crate::media::pace::Pace;
 use crate::media::pictures::Pictures;
@@ -43,6 +46,8 @@ pub(crate) fn send(options: &FloorSenderOptions) -> Result<()> {
     let mut pictures: Vec<Pictures> =
         (0..stream.paths).map(|path| Pictures::new(path as u16, shape, framing)).collect();
     let mut pace = Pace::new(Instant::now(), stream.fps, stream.paths as u32);
+    let fault = Fault::from_environment()?;
+    let mut count = 0_u64;
     loop {
         let now = Instant::now();
         let Some((path, _)) = pace.take(now) else {
@@ -52,8 +57,13 @@ pub(crate) fn send(options: &FloorSenderOptions) -> Result<()> {
         pictures[path].prepare();
         let sent_at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
         let bytes = pictures[path].stamped(sent_at);
-        for reader in &mut readers[path] {
-            deliver(&socket, shape, reader, bytes)?;
+        count += 1;
+        match fault.filter(|_| count.is_multiple_of(fault::EVERY)) {
+            Some(fault) => {
+                let bytes = fault.apply(shape, framing, bytes, &mut readers[path]);
+                deliver(&socket, shape, fault.readers(&mut readers[path]), &bytes)?;
+            }
+            None => deliver(&socket, shape, &mut readers[path], bytes)?,
         }
     }
 }
@@ -80,27 +90,27 @@ fn greet(listener: &TcpListener, framing: Framing) -> Result<(usize, Destination
     Ok((path, destination))
 }
 
-/// One picture to one reader. A reader that does not keep up ends the floor: it would no longer be the same work.
-fn deliver(socket: &UdpSocket, shape: Shape, reader: &mut Destination, bytes: &[u8]) -> Result<()> {
-    match reader {
-        Destination::Tcp(connection) => {
-            let sent =
-                connection.write(bytes).context("a reader of the floor does not keep up, or is gone")?;
-            ensure!(
-                sent == bytes.len(),
-                "a reader of the floor does not keep up: {sent} of {} bytes",
-                bytes.len()
-            );
-        }
-        Destination::Udp(address, _) => {
-            let segment = shape.packet_bytes as u16;
-            for part in
-                bytes.chunks(limits::SEGMENTS_MAX.min(65_000 / shape.packet_bytes) * shape.packet_bytes)
-            {
-                match net::send_segmented(socket.as_raw_fd(), part, segment, Some(address)) {
-                    Ok(sent) if sent == part.len() => {}
-                    Ok(sent) => bail!("only {sent} of {} bytes were sent", part.len()),
-                    Err(error) => return Err(error).context("a segmented send"),
+/// One picture to each of `readers`. A reader that does not keep up ends the floor: it would no longer be the same
+/// work.
+fn deliver(socket: &UdpSocket, shape: Shape, readers: &mut [Destination], bytes: &[u8]) -> Result<()> {
+    let segment = shape.packet_bytes;
+    let call_bytes = limits::SEGMENTS_MAX.min(limits::DATAGRAMS_BYTES_MAX / segment) * segment;
+    for reader in readers {
+        match reader {
+            Destination::Tcp(connection) => {
+                let sent =
+                    connection.write(bytes).context("a reader of the floor does not keep up, or is gone")?;
+                ensure!(
+                    sent == bytes.len(),
+                    "a reader of the floor does not keep up: {sent} of {}",
+                    bytes.len()
+                );
+            }
+            Destination::Udp(address, _) => {
+                for part in bytes.chunks(call_bytes) {
+                    let sent = net::send_segmented(socket.as_raw_fd(), part, segment as u16, Some(address));
+                    let sent = sent.context("a segmented send")?;
+                    ensure!(sent == part.len(), "only {sent} of {} bytes were sent", part.len());
                 }
             }
         }
