@@ -1,0 +1,88 @@
+//! Every bound of the engine, with its reason. What a bound refuses is counted in [`crate::counters`].
+
+use std::time::Duration;
+
+/// Shards of one process: the session id carries the shard in one byte.
+pub const SHARDS_MAX: usize = 250;
+
+/// Messages of one mesh ring (one ordered pair of shards). 1,024 batches are more than 25 streams at 39 batches a
+/// second send in a second, so only a stalled shard fills it.
+pub const MESH_RING_SLOTS: usize = 1024;
+/// Messages that wait outside a full ring. Batches past it are dropped (`mesh_batches_dropped`); the replica restarts
+/// at the next random access point. Control messages are never dropped.
+pub const MESH_OUTBOX_BATCHES_MAX: usize = 4096;
+/// Asks of the control core that wait for one shard.
+pub const DOOR_ASKS_MAX: usize = 64;
+
+/// Connections of one shard, unless the descriptor limit is lower. 100,000 idle RTSP connections cost about 100 MiB.
+pub const CONNECTIONS_PER_SHARD_MAX: usize = 100_000;
+/// Descriptors left for files, rings and listeners when the connection limit is derived from RLIMIT_NOFILE.
+pub const DESCRIPTORS_RESERVED: u64 = 64;
+/// Sessions on one connection: aggregate players use one; a proxy for several cameras uses a handful.
+pub const SESSIONS_PER_CONNECTION_MAX: usize = 16;
+/// Connections accepted in one turn of a shard, so that a flood of them leaves time for media.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+/// How long accepting pauses after the descriptor table was full.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Listen queue of each shard's listener; the kernel caps it at net.core.somaxconn.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// Bytes read from one connection in one turn before the others get theirs.
+pub const READ_BYTES_PER_TURN_MAX: usize = 256 * 1024;
+/// Size of a shard's receive buffer: the largest datagram train the kernel hands over at once (GRO) fits.
+pub const READ_BUFFER_BYTES: usize = 128 * 1024;
+/// Datagrams read from one socket in one turn.
+pub const DATAGRAMS_PER_TURN_MAX: usize = 512;
+
+/// Answers and reports that wait for one connection to become writable. A client that asks without reading its answers is closed.
+pub const CONTROL_QUEUE_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes one stream's log may hold on one shard, whatever the distance of the random access points: a 10 s GOP at 25 Mbit/s.
+pub const LOG_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Batches of one log.
+pub const LOG_BATCHES_MAX: usize = 16_384;
+/// How long batches before the newest random access point are kept, so that a reader a little behind it goes on without a skip.
+pub const LOG_TRAIL: Duration = Duration::from_millis(1000);
+/// Bytes of one batch being built: one turn's reading of one publisher, and what a 32-bit offset allows many times over.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// How long a reader waits for a random access point in a stream that shows none, before it starts anywhere.
+pub const RANDOM_ACCESS_WAIT: Duration = Duration::from_secs(4);
+
+/// Slices of one vectored send.
+pub const SEND_SLICES_MAX: usize = 64;
+/// Segments of one segmented send (the kernel's UDP_MAX_SEGMENTS was 64 before Linux 6.9).
+pub const SEGMENTS_PER_SEND_MAX: usize = 64;
+/// Payload bytes of one segmented send: the IPv4 limit less the headers.
+pub const SEGMENTED_BYTES_MAX: usize = 65_000;
+/// Bytes a UDP reader that is behind gets per flush: its receive buffer (212,992 by default) must not overflow at the start.
+pub const UDP_CATCH_UP_BYTES: usize = 48 * 1024;
+/// Pause between two such flushes.
+pub const UDP_CATCH_UP_PAUSE: Duration = Duration::from_millis(4);
+/// Messages of one sendmmsg.
+pub const DATAGRAM_MESSAGES_MAX: usize = 64;
+
+/// Longest delivery window of a path.
+pub const DELIVERY_WINDOW_MAX: Duration = Duration::from_millis(500);
+
+/// Paths of one server.
+pub const PATHS_MAX: usize = 100_000;
+/// Length of a path name, in bytes.
+pub const PATH_NAME_BYTES_MAX: usize = 1024;
+/// Readers of one stream on one shard.
+pub const READERS_PER_STREAM_MAX: usize = 100_000;
+
+/// How long a request may wait inside a module before it is answered "unavailable".
+pub const WALK_PENDING_MAX: Duration = Duration::from_secs(5);
+/// Times one module may suspend the same request.
+pub const WALK_RESUMES_MAX: u8 = 16;
+
+/// How long a closing server waits for its last bytes to leave.
+pub const SHUTDOWN_FLUSH: Duration = Duration::from_millis(1000);
+/// A shard's housekeeping: timeouts are checked and reports are made this often.
+pub const TICK: Duration = Duration::from_millis(250);
+/// RTCP receiver reports to publishers, and sender reports to readers when the publisher makes none.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the server waits for a publisher's own sender report before it makes one from the arrival time.
+pub const SENDER_REPORT_WAIT: Duration = Duration::from_millis(2500);
+/// A replica without readers is kept this long, so that a reader who comes back finds it filled.
+pub const REPLICA_LINGER: Duration = Duration::from_secs(5);

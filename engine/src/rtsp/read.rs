@@ -1,0 +1,293 @@
+//! Readers: DESCRIBE, SETUP, PLAY, PAUSE.
+
+use super::publish::{gone, is_interleaved, offered};
+use super::request::Named;
+use crate::modules::Request;
+use crate::net::address::Destination;
+use crate::net::udp::Source;
+use crate::shard::{ConnectionKey, SessionKey, Shard};
+use crate::stream::batch::{Channel, Mask};
+use crate::stream::flush::first_packets;
+use crate::stream::reader::{DatagramSink, Flow, Sink};
+use crate::stream::{Description, Position, Reader, Stream, StreamKey};
+use headwater_protocols::rtp;
+use headwater_protocols::rtsp;
+use headwater_protocols::rtsp::message::Uri;
+use headwater_protocols::rtsp::message::{self, Response, Status};
+use headwater_protocols::rtsp::rtp_info::RtpInfo;
+use headwater_protocols::rtsp::session::{Role, State, TrackTransport, negotiate, split_track};
+use std::sync::Arc;
+
+/// DESCRIBE of a live path.
+pub(super) fn describe(rtsp: &message::Request, description: &Description) -> Result<Response, Response> {
+    let accepted = rtsp.headers.get("Accept").is_none_or(|accept| {
+        accept.split(',').map(|kind| kind.split(';').next().unwrap_or("").trim()).any(|kind| {
+            ["application/sdp", "application/*", "*/*"].iter().any(|ours| kind.eq_ignore_ascii_case(ours))
+        })
+    });
+    if !accepted {
+        return Err(Response::new(Status::NOT_ACCEPTABLE));
+    }
+    Ok(Response::new(Status::OK)
+        .header("Content-Base", format!("{}/", base(&rtsp.uri)))
+        .body("application/sdp", description.sdp.to_string()))
+}
+
+/// The URI that a stream's controls are relative to: without credentials, track and final slash.
+fn base(uri: &str) -> String {
+    let Ok(uri) = Uri::parse(uri) else { return String::new() };
+    let whole = uri.without_credentials();
+    let without_track = match whole.rsplit_once("/trackID=") {
+        Some((before, _)) => before.to_owned(),
+        None => whole,
+    };
+    without_track.trim_end_matches('/').to_owned()
+}
+
+impl Shard {
+    /// SETUP of one track of a stream that is on this shard.
+    pub(super) fn set_up_reader(
+        &mut self,
+        key: ConnectionKey,
+        request: &Request,
+        rtsp: &message::Request,
+        stream_key: StreamKey,
+    ) -> Result<Response, Response> {
+        let offered = offered(rtsp)?;
+        let transport = negotiate(&offered, self.allowed(key), Role::Read).map_err(Response::new)?;
+        let stream = self.state.streams.get(stream_key).ok_or_else(|| Response::new(Status::NOT_FOUND))?;
+        let description = Arc::clone(&stream.description);
+        let track = track_of(&rtsp.uri, &description)?;
+        let session_key = self.reader_session(key, request, rtsp, stream_key, &transport)?;
+        let session = self.state.sessions.get_mut(session_key).ok_or_else(gone)?;
+        let chosen = match session.machine.assign(&transport).map_err(Response::new)? {
+            TrackTransport::Interleaved { .. } => {
+                TrackTransport::Interleaved { rtp: track as u8 * 2, rtcp: track as u8 * 2 + 1 }
+            }
+            udp @ TrackTransport::Udp { .. } => udp,
+        };
+        if let Err(status) = session.machine.set_up(track, chosen) {
+            if session.machine.state() == State::Init {
+                self.close_session(session_key, "its first SETUP was refused");
+            }
+            return Err(Response::new(status));
+        }
+        let id = session.machine.id().to_owned();
+        let mut answer = transport;
+        answer.ssrc = description.ssrcs.get(track).copied();
+        match chosen {
+            TrackTransport::Interleaved { rtp, rtcp } => answer.interleaved = Some((rtp, rtcp)),
+            TrackTransport::Udp { .. } => {
+                if let Some(ports) = &self.state.datagrams.0 {
+                    answer.server_port = Some((ports.rtp_address.port(), ports.rtcp_address.port()));
+                }
+                self.state.own_datagram_peers(session_key, track);
+            }
+        }
+        Ok(Response::new(Status::OK)
+            .header("Transport", answer.write())
+            .header("Session", self.session_header(&id)))
+    }
+
+    /// The session a reader's SETUP belongs to: the one it names, one it is still setting up, or a new one.
+    fn reader_session(
+        &mut self,
+        key: ConnectionKey,
+        request: &Request,
+        rtsp: &message::Request,
+        stream: StreamKey,
+        transport: &rtsp::transport::Transport,
+    ) -> Result<SessionKey, Response> {
+        if let Named::Session(session) = self.session_of(key, rtsp) {
+            let found = self.state.sessions.get(session).ok_or_else(gone)?;
+            let same = found.stream == Some(stream) && found.publisher.is_none();
+            if rtsp.session().is_some() {
+                // One session is one path here (RFC 2326 calls the other case aggregate control of several).
+                return if same {
+                    Ok(session)
+                } else {
+                    Err(Response::new(Status::AGGREGATE_OPERATION_NOT_ALLOWED))
+                };
+            }
+            if same && !found.machine.is_active() {
+                return Ok(session);
+            }
+        }
+        let sessions = self.state.connections.get(key).map(|c| c.sessions.clone()).unwrap_or_default();
+        let taken = sessions.iter().filter_map(|session| self.state.sessions.get(*session)).any(|session| {
+            session.machine.tracks().any(|(_, t)| matches!(t, TrackTransport::Interleaved { .. }))
+        });
+        if taken && is_interleaved(transport) {
+            // The channels of this connection belong to its first interleaved session.
+            return Err(Response::new(Status::UNSUPPORTED_TRANSPORT));
+        }
+        self.state
+            .open_session(key, Role::Read, Arc::clone(&request.path), Some(stream), None)
+            .ok_or_else(|| Response::new(Status::NOT_ENOUGH_BANDWIDTH))
+    }
+
+    /// PLAY: responds, and has the reader start at the last random access point.
+    pub(super) fn play(&mut self, key: ConnectionKey, rtsp: &message::Request) {
+        let session_key = match self.session_of(key, rtsp) {
+            Named::Session(session) => session,
+            _ => return self.respond(key, gone()),
+        };
+        let played = self.begin_playing(session_key, rtsp);
+        let (response, starting) = match played {
+            Ok(started) => started,
+            Err(refused) => return self.respond(key, refused),
+        };
+        // The response leaves before the first packet.
+        self.respond(key, response);
+        if starting {
+            self.start_reader(session_key);
+        }
+    }
+
+    fn begin_playing(
+        &mut self,
+        key: SessionKey,
+        rtsp: &message::Request,
+    ) -> Result<(Response, bool), Response> {
+        let session = self.state.sessions.get_mut(key).ok_or_else(gone)?;
+        let before = session.machine.state();
+        session.machine.play().map_err(Response::new)?;
+        let mask = session.machine.tracks().fold(Mask::default(), |mask, (track, _)| mask.with_track(track));
+        let id = session.machine.id().to_owned();
+        let stream = session.stream.and_then(|stream| self.state.streams.get(stream)).ok_or_else(gone)?;
+        let mut response = Response::new(Status::OK).header("Session", self.session_header(&id));
+        if before == State::Playing {
+            // PLAY while playing is a keep-alive of some players.
+            return Ok((response, false));
+        }
+        response = response.header("Range", "npt=now-");
+        let infos = rtp_infos(stream, start(stream), mask, &base(&rtsp.uri));
+        if !infos.is_empty() {
+            response = response.header("RTP-Info", RtpInfo::write_list(&infos));
+        }
+        Ok((response, true))
+    }
+
+    /// Puts a session's reader into its stream, or lets a paused one go on.
+    fn start_reader(&mut self, key: SessionKey) {
+        let now = self.state.now;
+        let Some(sink) = self.sink(key) else { return };
+        let Some(session) = self.state.sessions.get_mut(key) else { return };
+        let Some(stream_key) = session.stream else { return };
+        let Some(stream) = self.state.streams.get_mut(stream_key) else { return };
+        let mask = session.machine.tracks().fold(Mask::default(), |mask, (track, _)| mask.with_track(track));
+        let (cursor, flow) = match start(stream) {
+            Some(position) => (position, Flow::Flowing),
+            None => (stream.log.start(), Flow::Waiting { since: now }),
+        };
+        match session.reader.and_then(|reader| stream.readers.get_mut(reader)) {
+            Some(reader) => (reader.cursor, reader.flow, reader.trains_sent) = (cursor, flow, 0),
+            None => {
+                let reader = Reader {
+                    session: key,
+                    sink,
+                    flow,
+                    cursor,
+                    trains_sent: 0,
+                    mask,
+                    sent_bytes: 0,
+                    skips: 0,
+                };
+                session.reader = Some(stream.readers.insert(reader));
+                tracing::info!(
+                    protocol = session.protocol(),
+                    session = %session.machine.id(),
+                    peer = %session.peer,
+                    path = %session.path,
+                    transport = session.transport(),
+                    "reading"
+                );
+            }
+        }
+        let reports: Vec<_> =
+            session.machine.tracks().filter_map(|(track, _)| Some((track, stream.report(track)?))).collect();
+        // The clock of each track first, so that players can put audio and video together from the start.
+        for (track, report) in reports {
+            self.state.send_report(key, track, &report);
+        }
+        self.state.block_if_full(key);
+        self.state.mark_dirty(stream_key);
+    }
+
+    fn sink(&self, key: SessionKey) -> Option<Sink> {
+        let session = self.state.sessions.get(key)?;
+        if !session.uses_datagrams() {
+            let connection = session.connection?;
+            let found = self.state.connections.get(connection)?;
+            return Some(if found.is_secure() {
+                Sink::Tls { connection }
+            } else {
+                Sink::Tcp { fd: found.fd(), connection }
+            });
+        }
+        let ports = self.state.datagrams.0.as_ref()?;
+        let tracks = session.machine.tracks().map(|(track, _)| track + 1).max()?;
+        let mut destinations = vec![None; tracks * 2].into_boxed_slice();
+        for (track, rtp, rtcp) in session.datagram_peers() {
+            destinations[Channel::rtp(track).index()] = Destination::new(ports.rtp.family, rtp.0);
+            destinations[Channel::rtcp(track).index()] = Destination::new(ports.rtcp.family, rtcp.0);
+        }
+        let source = if ports.rtp_address.ip().is_unspecified() {
+            Source::new(session.local.ip())
+        } else {
+            Source::new(ports.rtp_address.ip())
+        };
+        Some(Sink::Datagrams(Box::new(DatagramSink { destinations, source })))
+    }
+
+    /// PAUSE: a reader gets nothing until PLAY, which goes on live; a publisher may be silent.
+    pub(super) fn pause(
+        &mut self,
+        key: ConnectionKey,
+        rtsp: &message::Request,
+    ) -> Result<Response, Response> {
+        let Named::Session(session_key) = self.session_of(key, rtsp) else { return Err(gone()) };
+        let session = self.state.sessions.get_mut(session_key).ok_or_else(gone)?;
+        session.machine.pause().map_err(Response::new)?;
+        if let (Some(stream), Some(reader)) = (session.stream, session.reader)
+            && let Some(stream) = self.state.streams.get_mut(stream)
+            && let Some(reader) = stream.readers.get_mut(reader)
+        {
+            reader.flow = Flow::Paused;
+        }
+        Ok(self.with_session(rtsp))
+    }
+}
+
+/// Where a new reader starts.
+fn start(stream: &Stream) -> Option<Position> {
+    stream.log.random_access()
+}
+
+fn track_of(uri: &str, description: &Description) -> Result<usize, Response> {
+    let uri = Uri::parse(uri).map_err(|error| Response::new(error.status()))?;
+    match split_track(&uri).2 {
+        Some(track) if track < description.tracks.len() => Ok(track),
+        Some(_) => Err(Response::new(Status::NOT_FOUND)),
+        None if description.tracks.len() == 1 => Ok(0),
+        None => Err(Response::new(Status::AGGREGATE_OPERATION_NOT_ALLOWED)),
+    }
+}
+
+/// The first sequence number and timestamp of each track (RFC 2326, section 12.33).
+fn rtp_infos(stream: &Stream, start: Option<Position>, mask: Mask, base: &str) -> Vec<RtpInfo> {
+    let Some(start) = start else { return Vec::new() };
+    let mut found = first_packets(&stream.log, start, mask);
+    found.sort_by_key(|(track, _)| *track);
+    found
+        .into_iter()
+        .filter_map(|(track, packet)| {
+            let packet = rtp::Packet::parse(packet).ok()?;
+            Some(RtpInfo {
+                url: format!("{base}/trackID={track}"),
+                seq: Some(packet.sequence.0),
+                rtptime: Some(packet.timestamp.0),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,237 @@
+//! One accepted connection: its socket, its protocol machine, and what waits to be written.
+//!
+//! Answers and media share the socket. While nothing waits, media go straight from the log to the kernel. When the
+//! kernel is full, the rest of the packet that was cut and all later answers wait here, in order and bounded, and media
+//! stay in the log until the queue is empty again.
+
+use super::walk::Suspended;
+use super::{ConnectionKey, SessionKey};
+use crate::limits;
+use crate::net::{Peer, tcp};
+use bytes::{Buf, Bytes, BytesMut};
+use headwater_protocols::rtsp::server::Server;
+use rustls::ServerConnection;
+use slotmap::SlotMap;
+use socket2::Socket;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Instant;
+
+/// All connections of a shard.
+pub(crate) type Connections = SlotMap<ConnectionKey, Box<Connection>>;
+
+/// How far a connection has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    No,
+    /// To be closed when the queue is empty; nothing is read any more.
+    AfterWrites,
+}
+
+pub(crate) struct Connection {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
+    pub(crate) local: SocketAddr,
+    pub(crate) machine: Server,
+    pub(crate) sessions: Vec<SessionKey>,
+    /// A request that waits inside a module.
+    pub(crate) suspended: Option<Box<Suspended>>,
+    pub(crate) ending: Ending,
+    pub(crate) opened: Instant,
+    /// Since when the kernel takes nothing.
+    pub(crate) blocked_since: Option<Instant>,
+    queue: VecDeque<Bytes>,
+    queued_bytes: usize,
+    tls: Option<Box<ServerConnection>>,
+}
+
+/// Why nothing more can be written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    Io,
+    /// [`limits::CONTROL_QUEUE_BYTES_MAX`]: the peer asks but does not read.
+    QueueFull,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        socket: Socket,
+        peer: Peer,
+        local: SocketAddr,
+        machine: Server,
+        tls: Option<Box<ServerConnection>>,
+        now: Instant,
+    ) -> Connection {
+        Connection {
+            socket,
+            peer,
+            local,
+            machine,
+            sessions: Vec::new(),
+            suspended: None,
+            ending: Ending::No,
+            opened: now,
+            blocked_since: None,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            tls,
+        }
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether something waits for the kernel.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.queue.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    /// Sends, or queues behind what waits already.
+    pub(crate) fn send(&mut self, mut bytes: Bytes) -> Result<(), WriteError> {
+        if self.tls.is_some() {
+            if self.is_blocked() && self.queued_bytes > limits::CONTROL_QUEUE_BYTES_MAX {
+                return Err(WriteError::QueueFull);
+            }
+            self.queued_bytes += bytes.len();
+            return self.encrypt(&[IoSlice::new(&bytes)]).map_err(|_| WriteError::Io);
+        }
+        if self.queue.is_empty() {
+            match tcp::send(self.fd(), &bytes) {
+                Ok(taken) => bytes.advance(taken),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(WriteError::Io),
+            }
+        }
+        self.queue_rest(bytes)
+    }
+
+    /// Queues what the kernel did not take.
+    pub(crate) fn queue_rest(&mut self, bytes: Bytes) -> Result<(), WriteError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if self.queued_bytes + bytes.len() > limits::CONTROL_QUEUE_BYTES_MAX {
+            return Err(WriteError::QueueFull);
+        }
+        self.queued_bytes += bytes.len();
+        self.queue.push_back(bytes);
+        Ok(())
+    }
+
+    /// Writes what waits. Returns whether the kernel took anything.
+    pub(crate) fn drain(&mut self) -> io::Result<bool> {
+        if self.tls.is_some() {
+            return self.write_tls();
+        }
+        let mut progress = false;
+        while let Some(front) = self.queue.front_mut() {
+            match tcp::send(self.socket.as_raw_fd(), front) {
+                Ok(taken) => {
+                    progress = true;
+                    self.queued_bytes -= taken;
+                    front.advance(taken);
+                    if front.is_empty() {
+                        self.queue.pop_front();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(progress),
+                Err(error) => return Err(error),
+            }
+        }
+        // An idle connection owns no heap.
+        self.queue = VecDeque::new();
+        Ok(progress)
+    }
+
+    /// Encrypts and sends; what the kernel does not take waits in the TLS session.
+    pub(crate) fn encrypt(&mut self, slices: &[IoSlice<'_>]) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            for slice in slices {
+                tls.writer().write_all(slice)?;
+            }
+        }
+        self.write_tls().map(drop)
+    }
+
+    fn write_tls(&mut self) -> io::Result<bool> {
+        let Some(tls) = &mut self.tls else { return Ok(false) };
+        let mut progress = false;
+        let mut wire = Wire(self.socket.as_raw_fd());
+        while tls.wants_write() {
+            match tls.write_tls(&mut wire) {
+                Ok(_) => progress = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(progress),
+                Err(error) => return Err(error),
+            }
+        }
+        self.queued_bytes = 0;
+        Ok(progress)
+    }
+
+    /// Reads once. `Ok(None)` is the peer's end; `WouldBlock` means that nothing is there.
+    pub(crate) fn receive(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
+        buffer.reserve(limits::READ_BUFFER_BYTES);
+        let n = tcp::receive(self.socket.as_raw_fd(), buffer)?;
+        if n == 0 {
+            return Ok(None);
+        }
+        let input = buffer.split().freeze();
+        let Some(tls) = &mut self.tls else { return Ok(Some(input)) };
+        let mut plain = Vec::new();
+        let mut cipher = &input[..];
+        while !cipher.is_empty() {
+            tls.read_tls(&mut cipher)?;
+            if let Err(error) = tls.process_new_packets() {
+                // The alert that says what was wrong; whether it arrives no longer matters.
+                let _ = self.write_tls();
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+            read_plain(tls, &mut plain)?;
+        }
+        self.write_tls()?;
+        Ok(Some(plain.into()))
+    }
+
+    /// Takes the connection apart, to be put together on another shard.
+    pub(crate) fn into_parts(self) -> (Socket, Peer, SocketAddr, Server, Option<Box<ServerConnection>>) {
+        (self.socket, self.peer, self.local, self.machine, self.tls)
+    }
+}
+
+fn read_plain(tls: &mut ServerConnection, plain: &mut Vec<u8>) -> io::Result<()> {
+    let mut chunk = [0; 4096];
+    loop {
+        match tls.reader().read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(n) => plain.extend_from_slice(&chunk[..n]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            // The peer ended without close_notify, as many do; the end of the socket follows.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Writes to the socket without the standard library's retries.
+struct Wire(RawFd);
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        tcp::send(self.0, bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        tcp::send_vectored(self.0, &slices[..slices.len().min(limits::SEND_SLICES_MAX)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

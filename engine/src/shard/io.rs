@@ -1,0 +1,686 @@
+//! What the kernel has for a shard: connections to accept, bytes to read, room to write, datagrams.
+
+use super::connection::{Connection, Ending, WriteError};
+use super::datagrams::IngestSocket;
+use super::{ConnectionKey, IngestKey, Listener, ListenerKey, SessionKey, Shard, State};
+use crate::limits;
+use crate::mesh::Message;
+use crate::modules::Role;
+use crate::net::{Peer, listen, tcp, udp};
+use crate::runtime::poller::{Event, Token};
+use crate::stream::reader::Flow;
+use bytes::Bytes;
+use headwater_protocols::rtp;
+use headwater_protocols::rtsp::server::{Event as ServerEvent, Server};
+use slotmap::{Key, KeyData};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Smallest room for one datagram train (GRO hands over at most 64 KiB).
+const TRAIN_BYTES_MAX: usize = 64 * 1024;
+
+/// What a poll token names.
+#[derive(Clone, Copy)]
+enum Target {
+    Connection(ConnectionKey),
+    Listener(ListenerKey),
+    Ingest(IngestKey),
+    Datagrams { rtcp: bool },
+}
+
+impl Target {
+    const KIND_SHIFT: u32 = 29;
+    const KIND_MASK: u64 = 0b11 << Target::KIND_SHIFT;
+
+    /// The kind goes into two bits of the index that no slot map of ours ever reaches.
+    fn token(self) -> Token {
+        let (kind, raw) = match self {
+            Target::Connection(key) => (0, key.data().as_ffi()),
+            Target::Listener(key) => (1, key.data().as_ffi()),
+            Target::Ingest(key) => (2, key.data().as_ffi()),
+            Target::Datagrams { rtcp } => (3, u64::from(rtcp)),
+        };
+        debug_assert_eq!(raw & Target::KIND_MASK, 0);
+        Token::new(raw | kind << Target::KIND_SHIFT)
+    }
+
+    fn of(token: Token) -> Target {
+        let raw = token.raw() & !Target::KIND_MASK;
+        match (token.raw() & Target::KIND_MASK) >> Target::KIND_SHIFT {
+            0 => Target::Connection(KeyData::from_ffi(raw).into()),
+            1 => Target::Listener(KeyData::from_ffi(raw).into()),
+            2 => Target::Ingest(KeyData::from_ffi(raw).into()),
+            _ => Target::Datagrams { rtcp: raw == 1 },
+        }
+    }
+}
+
+impl State {
+    /// Starts listening.
+    pub(super) fn watch(&mut self, listeners: Vec<Listener>) {
+        for listener in listeners {
+            let fd = listener.socket.as_raw_fd();
+            let key = self.listeners.insert(listener);
+            self.poller.watch_readable(fd, Target::Listener(key).token());
+        }
+        if let Some(ports) = &self.datagrams.0 {
+            for rtcp in [false, true] {
+                let fd = ports.socket(rtcp).socket.as_raw_fd();
+                self.poller.watch_readable(fd, Target::Datagrams { rtcp }.token());
+            }
+        }
+    }
+
+    pub(super) fn stop_listening(&mut self) {
+        for (key, listener) in self.listeners.drain() {
+            self.poller.forget(Target::Listener(key).token());
+            drop(listener);
+        }
+    }
+
+    /// Takes a connection into the shard.
+    pub(crate) fn add_connection(&mut self, connection: Connection) -> ConnectionKey {
+        let fd = connection.fd();
+        let key = self.connections.insert(Box::new(connection));
+        self.poller.watch_readable(fd, Target::Connection(key).token());
+        self.counters.connections_open.add(1);
+        key
+    }
+
+    /// Takes a connection out of the shard without closing it.
+    pub(crate) fn remove_connection(&mut self, key: ConnectionKey) -> Option<Box<Connection>> {
+        let connection = self.connections.remove(key)?;
+        self.poller.forget(Target::Connection(key).token());
+        self.counters.connections_open.sub(1);
+        Some(connection)
+    }
+
+    /// Gives a session a socket of its own for a publisher's packets.
+    pub(crate) fn add_ingest_socket(
+        &mut self,
+        socket: socket2::Socket,
+        session: SessionKey,
+        track: usize,
+    ) -> IngestKey {
+        let fd = socket.as_raw_fd();
+        let key =
+            self.ingest_sockets.insert(IngestSocket { socket, session, track, reorder: rtp::Reorder::new() });
+        self.poller.watch_readable(fd, Target::Ingest(key).token());
+        key
+    }
+
+    pub(super) fn close_ingest_socket(&mut self, key: IngestKey) {
+        if let Some(socket) = self.ingest_sockets.remove(key) {
+            self.counters.ingest_packets_late.add(socket.reorder.late() + socket.reorder.duplicates());
+            self.poller.forget(Target::Ingest(key).token());
+        }
+    }
+
+    /// Queues the rest of what a connection could not take and watches for room. Its readers stop until then.
+    pub(crate) fn block(&mut self, key: ConnectionKey, rest: Bytes) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.queue_rest(rest).is_err() {
+            connection.ending = Ending::AfterWrites;
+            self.counters.closed_control_queue.add(1);
+        }
+        if connection.blocked_since.is_none() {
+            connection.blocked_since = Some(now);
+            self.poller.watch_writable(connection.fd(), Target::Connection(key).token());
+        }
+        self.set_readers(key, Flow::Flowing, Flow::Blocked);
+    }
+
+    /// Moves the readers on a connection from one flow to another.
+    fn set_readers(&mut self, key: ConnectionKey, from: Flow, to: Flow) {
+        let Some(connection) = self.connections.get(key) else { return };
+        for session in connection.sessions.clone() {
+            let Some(session) = self.sessions.get(session) else { continue };
+            let (Some(stream_key), Some(reader)) = (session.stream, session.reader) else { continue };
+            let Some(stream) = self.streams.get_mut(stream_key) else { continue };
+            if let Some(reader) = stream.readers.get_mut(reader)
+                && reader.flow == from
+                && reader.connection() == Some(key)
+            {
+                reader.flow = to;
+                if to == Flow::Flowing {
+                    self.mark_dirty(stream_key);
+                }
+            }
+        }
+    }
+
+    /// Sends on a connection, behind what waits there.
+    pub(crate) fn send(&mut self, key: ConnectionKey, bytes: Bytes) -> Result<(), WriteError> {
+        let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
+        connection.send(bytes)?;
+        if connection.is_blocked() && connection.blocked_since.is_none() {
+            self.block(key, Bytes::new());
+        }
+        Ok(())
+    }
+
+    /// A reader that starts on a connection that is full already waits like the others.
+    pub(crate) fn block_if_full(&mut self, key: SessionKey) {
+        let connection = self.sessions.get(key).and_then(|session| session.connection);
+        if let Some(connection) = connection
+            && self.connections.get(connection).is_some_and(|found| found.is_blocked())
+        {
+            self.block(connection, Bytes::new());
+        }
+    }
+
+    pub(super) fn watch_datagrams_writable(&mut self) {
+        if self.datagrams_blocked {
+            return;
+        }
+        self.datagrams_blocked = true;
+        if let Some(ports) = &self.datagrams.0 {
+            let fd = ports.socket(false).socket.as_raw_fd();
+            self.poller.watch_writable(fd, Target::Datagrams { rtcp: false }.token());
+        }
+    }
+
+    fn datagrams_writable(&mut self) {
+        self.datagrams_blocked = false;
+        let mut unblocked = Vec::new();
+        for (key, stream) in &mut self.streams {
+            for reader in stream.readers.values_mut() {
+                if reader.flow == Flow::Blocked && reader.connection().is_none() {
+                    reader.flow = Flow::Flowing;
+                    unblocked.push(key);
+                }
+            }
+        }
+        for key in unblocked {
+            self.mark_dirty(key);
+        }
+    }
+}
+
+impl Shard {
+    pub(super) fn event(&mut self, event: Event) {
+        match event {
+            Event::Writable { token } => match Target::of(token) {
+                Target::Connection(key) => self.writable(key),
+                Target::Datagrams { .. } => self.state.datagrams_writable(),
+                Target::Listener(_) | Target::Ingest(_) => {}
+            },
+            Event::Readable { token, watched } => self.readable(token, watched),
+        }
+    }
+
+    fn readable(&mut self, token: Token, watched: bool) {
+        let target = Target::of(token);
+        let fd = match target {
+            Target::Connection(key) => {
+                self.read_connection(key);
+                self.state.connections.get(key).map(|connection| connection.fd())
+            }
+            Target::Listener(key) => {
+                self.accept(key);
+                self.state.listeners.get(key).map(|listener| listener.socket.as_raw_fd())
+            }
+            Target::Ingest(key) => {
+                self.read_ingest(key);
+                self.state.ingest_sockets.get(key).map(|socket| socket.socket.as_raw_fd())
+            }
+            Target::Datagrams { rtcp } => {
+                self.read_datagrams(rtcp);
+                self.state.datagrams.0.as_ref().map(|ports| ports.socket(rtcp).socket.as_raw_fd())
+            }
+        };
+        if let (false, Some(fd)) = (watched, fd) {
+            self.state.poller.watch_readable(fd, token);
+        }
+    }
+
+    pub(super) fn accept(&mut self, key: ListenerKey) {
+        for _ in 0..limits::ACCEPTS_PER_TURN_MAX {
+            let Some(listener) = self.state.listeners.get_mut(key) else { return };
+            match tcp::accept(&listener.socket) {
+                Ok((socket, peer)) => {
+                    let tls = listener.tls.clone();
+                    self.accepted(socket, peer, tls);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error)
+                    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) =>
+                {
+                    if listener.paused_until.is_none() {
+                        tracing::error!(
+                            "cannot accept connections: {error}; raise the limit of open files (ulimit -n)"
+                        );
+                    }
+                    listener.paused_until = Some(self.state.now + limits::ACCEPT_PAUSE);
+                    self.state.counters.accept_errors.add(1);
+                    return;
+                }
+                // The peer gave up before it was accepted.
+                Err(_) => self.state.counters.accept_errors.add(1),
+            }
+        }
+        // More may wait, and the poll does not tell twice.
+        if let Some(listener) = self.state.listeners.get_mut(key) {
+            listener.paused_until = Some(self.state.now);
+        }
+    }
+
+    fn accepted(&mut self, socket: socket2::Socket, peer: Peer, tls: Option<Arc<rustls::ServerConfig>>) {
+        let state = &mut self.state;
+        if state.connections.len() >= state.connections_max {
+            state.counters.connections_refused.add(1);
+            return;
+        }
+        let Ok(local) = listen::local(&socket) else { return };
+        tcp::prepare(&socket);
+        let tls = match tls.map(rustls::ServerConnection::new).transpose() {
+            Ok(tls) => tls.map(|mut tls| {
+                tls.set_buffer_limit(None);
+                Box::new(tls)
+            }),
+            Err(error) => {
+                tracing::error!(%peer, "cannot start TLS: {error}");
+                return;
+            }
+        };
+        state.counters.connections_accepted.add(1);
+        let machine = Server::new(Arc::clone(&state.rtsp_config), state.now);
+        let local = Peer::new(local).0;
+        let key = state.add_connection(Connection::new(socket, peer, local, machine, tls, state.now));
+        // Most clients have sent their first request by now.
+        self.read_connection(key);
+    }
+
+    /// Goes on with what was left over from the last turn.
+    pub(super) fn read_on(&mut self) {
+        for key in std::mem::take(&mut self.state.unread) {
+            self.read_connection(key);
+        }
+        let waiting: Vec<_> = self
+            .state
+            .listeners
+            .iter()
+            .filter(|(_, listener)| listener.paused_until.is_some_and(|until| until <= self.state.now))
+            .map(|(key, _)| key)
+            .collect();
+        for key in waiting {
+            if let Some(listener) = self.state.listeners.get_mut(key) {
+                listener.paused_until = None;
+            }
+            self.accept(key);
+        }
+    }
+
+    /// Reads a connection. A panic in its session ends it and is counted; others go on.
+    pub(crate) fn read_connection(&mut self, key: ConnectionKey) {
+        self.guarded(key, |shard| shard.read_bounded(key));
+    }
+
+    /// Runs `body` for a connection and contains its panics.
+    pub(crate) fn guarded(&mut self, key: ConnectionKey, body: impl FnOnce(&mut Shard)) {
+        if catch_unwind(AssertUnwindSafe(|| body(self))).is_err() {
+            self.state.counters.session_panics.add(1);
+            let peer = self.state.connections.get(key).map(|connection| connection.peer.to_string());
+            tracing::error!(
+                peer = peer.as_deref().unwrap_or("gone"),
+                "a session panicked and is closed; please report this"
+            );
+            if self.modules.len() == 0 {
+                // The panic came out of a module while the modules were lent to the walk.
+                self.modules = crate::modules::Modules::built_in().unwrap_or_default();
+            }
+            self.close_connection(key, "internal error");
+        }
+    }
+
+    fn read_bounded(&mut self, key: ConnectionKey) {
+        let mut budget = limits::READ_BYTES_PER_TURN_MAX;
+        loop {
+            let state = &mut self.state;
+            let Some(connection) = state.connections.get_mut(key) else { return };
+            if connection.ending != Ending::No {
+                self.discard_input(key);
+                return;
+            }
+            match connection.receive(&mut state.read_buffer) {
+                Ok(Some(input)) => {
+                    budget = budget.saturating_sub(input.len());
+                    connection.machine.handle_input(state.now, input);
+                    self.drive(key);
+                }
+                Ok(None) => {
+                    connection.machine.handle_eof();
+                    self.drive(key);
+                    return;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    let invalid = error.kind() == io::ErrorKind::InvalidData;
+                    if invalid {
+                        state.counters.closed_invalid.add(1);
+                    }
+                    self.close_connection(key, if invalid { "invalid TLS" } else { "the connection failed" });
+                    return;
+                }
+            }
+            if budget == 0 {
+                self.state.unread.push(key);
+                return;
+            }
+        }
+    }
+
+    /// A connection that is being closed is read only to see its end.
+    fn discard_input(&mut self, key: ConnectionKey) {
+        let state = &mut self.state;
+        let Some(connection) = state.connections.get_mut(key) else { return };
+        loop {
+            state.read_buffer.clear();
+            state.read_buffer.reserve(limits::READ_BUFFER_BYTES);
+            match tcp::receive(connection.fd(), &mut state.read_buffer) {
+                Ok(n) if n > 0 => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(_) | Err(_) => {
+                    state.read_buffer.clear();
+                    self.close_connection(key, "closed");
+                    return;
+                }
+            }
+        }
+        state.read_buffer.clear();
+    }
+
+    /// Takes what the connection's machine has to tell, and writes what it has to say.
+    pub(crate) fn drive(&mut self, key: ConnectionKey) {
+        loop {
+            let Some(connection) = self.state.connections.get_mut(key) else { return };
+            let Some(event) = connection.machine.poll_event() else { break };
+            match event {
+                ServerEvent::Interleaved { channel, payload } => self.interleaved(key, channel, &payload),
+                ServerEvent::Request(request) => self.rtsp_request(key, request),
+                ServerEvent::Response(_) => {}
+                ServerEvent::Closed(None) => {
+                    self.close_connection(key, "the client closed the connection");
+                    return;
+                }
+                ServerEvent::Closed(Some(error)) => {
+                    self.transmit(key);
+                    self.misbehaved(key, &error);
+                    return;
+                }
+            }
+        }
+        self.transmit(key);
+    }
+
+    fn misbehaved(&mut self, key: ConnectionKey, error: &headwater_protocols::rtsp::error::Error) {
+        let counters = &self.state.counters;
+        let peer = self.state.connections.get(key).map(|connection| connection.peer.to_string());
+        match (error.kind(), error.status()) {
+            (_, headwater_protocols::rtsp::message::Status::REQUEST_TIMEOUT) => counters.closed_idle.add(1),
+            ("limit", _) => counters.closed_limit.add(1),
+            _ => counters.closed_invalid.add(1),
+        }
+        let reason = error.to_string();
+        tracing::info!(peer = peer.as_deref().unwrap_or(""), "closing the connection: {reason}");
+        self.end_connection(key, &reason);
+    }
+
+    /// Writes the machine's output.
+    pub(crate) fn transmit(&mut self, key: ConnectionKey) {
+        while let Some(bytes) =
+            self.state.connections.get_mut(key).and_then(|connection| connection.machine.poll_transmit())
+        {
+            match self.state.send(key, bytes) {
+                Ok(()) => {}
+                Err(WriteError::QueueFull) => {
+                    self.state.counters.closed_control_queue.add(1);
+                    self.close_connection(key, "it asks but does not read the answers");
+                    return;
+                }
+                Err(WriteError::Io) => {
+                    self.close_connection(key, "the connection failed");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn writable(&mut self, key: ConnectionKey) {
+        let now = self.state.now;
+        let Some(connection) = self.state.connections.get_mut(key) else { return };
+        match connection.drain() {
+            Err(_) => return self.close_connection(key, "the connection failed"),
+            Ok(progress) if progress => connection.blocked_since = Some(now),
+            Ok(_) => {}
+        }
+        if connection.is_blocked() {
+            let fd = connection.fd();
+            self.state.poller.watch_writable(fd, Target::Connection(key).token());
+            return;
+        }
+        connection.blocked_since = None;
+        if connection.ending == Ending::AfterWrites {
+            tcp::shutdown_write(&connection.socket);
+            return;
+        }
+        self.state.set_readers(key, Flow::Blocked, Flow::Flowing);
+    }
+
+    /// Closes a connection at once. Sessions over UDP stay; those interleaved on it end.
+    pub(crate) fn close_connection(&mut self, key: ConnectionKey, reason: &str) {
+        self.leave_sessions(key, reason);
+        if let Some(connection) = self.state.remove_connection(key) {
+            tcp::shutdown(&connection.socket);
+        }
+    }
+
+    /// Closes a connection after what it still has to write; the peer then sees FIN and closes its side.
+    pub(crate) fn end_connection(&mut self, key: ConnectionKey, reason: &str) {
+        self.leave_sessions(key, reason);
+        let Some(connection) = self.state.connections.get_mut(key) else { return };
+        connection.suspended = None;
+        connection.ending = Ending::AfterWrites;
+        connection.opened = self.state.now;
+        if !connection.is_blocked() {
+            tcp::shutdown_write(&connection.socket);
+        }
+    }
+
+    fn leave_sessions(&mut self, key: ConnectionKey, reason: &str) {
+        let Some(connection) = self.state.connections.get_mut(key) else { return };
+        for session in std::mem::take(&mut connection.sessions) {
+            let Some(found) = self.state.sessions.get_mut(session) else { continue };
+            if found.uses_datagrams() && found.machine.is_active() {
+                found.connection = None;
+            } else {
+                self.close_session(session, reason);
+            }
+        }
+    }
+
+    /// Datagrams on the shared sockets: RTCP of readers and publishers, and strays.
+    fn read_datagrams(&mut self, rtcp: bool) {
+        for _ in 0..limits::DATAGRAMS_PER_TURN_MAX {
+            let state = &mut self.state;
+            let Some(ports) = &state.datagrams.0 else { return };
+            state.read_buffer.reserve(TRAIN_BYTES_MAX);
+            match udp::receive(ports.socket(rtcp).socket.as_raw_fd(), &mut state.read_buffer) {
+                Ok(received) => {
+                    let payload = state.read_buffer.split().freeze();
+                    if let Some(peer) = received.peer {
+                        self.datagram(peer, rtcp, &payload, false);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Reports of earlier sends; the next receive goes on.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// One datagram from a peer, directly or (`handed_over`) from the shard it reached.
+    pub(crate) fn datagram(&mut self, peer: Peer, rtcp: bool, payload: &Bytes, handed_over: bool) {
+        let state = &mut self.state;
+        let Some(owner) = state.peers.get(&peer).copied() else {
+            match state.registry.peer_owner(peer).filter(|owner| *owner != state.id && !handed_over) {
+                Some(owner) => {
+                    state.counters.datagrams_forwarded.add(1);
+                    let message = Message::Datagram { peer, rtcp, payload: payload.clone() };
+                    state.mesh.send(owner, message, &state.counters);
+                }
+                None => state.counters.datagrams_unknown.add(1),
+            }
+            return;
+        };
+        if rtcp {
+            self.rtcp(owner.session, owner.track, payload);
+        } else {
+            self.media(owner.session, owner.track, payload);
+        }
+    }
+
+    /// Packets on a publisher's own socket.
+    fn read_ingest(&mut self, key: IngestKey) {
+        let mut ordered = Vec::new();
+        for _ in 0..limits::DATAGRAMS_PER_TURN_MAX {
+            let state = &mut self.state;
+            let Some(ingest) = state.ingest_sockets.get_mut(key) else { return };
+            let (session, track) = (ingest.session, ingest.track);
+            state.read_buffer.reserve(TRAIN_BYTES_MAX);
+            let segment = match udp::receive(ingest.socket.as_raw_fd(), &mut state.read_buffer) {
+                Ok(received) => received.segment.max(1),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => continue,
+            };
+            let train = state.read_buffer.split().freeze();
+            for start in (0..train.len()).step_by(segment) {
+                let packet = train.slice(start..train.len().min(start + segment));
+                match rtp::Packet::parse(&packet) {
+                    Ok(parsed) => {
+                        let sequence = parsed.sequence;
+                        ingest.reorder.push(state.now, sequence, packet, &mut ordered);
+                    }
+                    Err(_) => state.counters.ingest_packets_invalid.add(1),
+                }
+            }
+            for packet in ordered.drain(..) {
+                self.media(session, track, &packet);
+            }
+        }
+    }
+
+    /// Gives up gaps that have waited long enough.
+    pub(super) fn expire_reordering(&mut self) {
+        let now = self.state.now;
+        let due: Vec<_> = self
+            .state
+            .ingest_sockets
+            .iter()
+            .filter(|(_, socket)| socket.reorder.poll_timeout().is_some_and(|timeout| timeout <= now))
+            .map(|(key, _)| key)
+            .collect();
+        for key in due {
+            let mut ordered = Vec::new();
+            let Some(socket) = self.state.ingest_sockets.get_mut(key) else { continue };
+            socket.reorder.handle_timeout(now, &mut ordered);
+            let (session, track) = (socket.session, socket.track);
+            for packet in ordered {
+                self.media(session, track, &packet);
+            }
+        }
+    }
+
+    /// A packet on an interleaved channel: a publisher's, or a reader's RTCP.
+    fn interleaved(&mut self, key: ConnectionKey, channel: u8, payload: &Bytes) {
+        let Some(connection) = self.state.connections.get(key) else { return };
+        for index in 0..connection.sessions.len() {
+            let Some(connection) = self.state.connections.get(key) else { return };
+            let Some(session_key) = connection.sessions.get(index).copied() else { return };
+            let Some(session) = self.state.sessions.get(session_key) else { continue };
+            let found = match &session.publisher {
+                Some(publisher) => publisher
+                    .channels
+                    .iter()
+                    .find(|(rtp, rtcp, _)| channel == *rtp || channel == *rtcp)
+                    .map(|(_, rtcp, track)| (*track, channel == *rtcp)),
+                None => session
+                    .machine
+                    .tracks()
+                    .find(|(track, _)| track * 2 + 1 == usize::from(channel))
+                    .map(|(track, _)| (track, true)),
+            };
+            match found {
+                Some((track, true)) => return self.rtcp(session_key, track, payload),
+                Some((track, false)) => return self.media(session_key, track, payload),
+                None => {}
+            }
+        }
+        self.state.counters.ingest_packets_invalid.add(1);
+    }
+
+    /// One RTP packet of a publisher.
+    fn media(&mut self, key: SessionKey, track: usize, packet: &[u8]) {
+        let state = &mut self.state;
+        let Some(session) = state.sessions.get_mut(key) else { return };
+        let (Some(publisher), Some(stream_key)) = (&mut session.publisher, session.stream) else {
+            // Readers open their firewall by sending a packet to the RTP port; it means nothing else.
+            return;
+        };
+        let Some(home) = state.streams.get_mut(stream_key).and_then(|stream| stream.home()) else { return };
+        if home.publisher != Some(key) {
+            return;
+        }
+        match home.ingest.rtp(state.now, track, packet) {
+            Ok(()) => {
+                publisher.last_media = state.now;
+                publisher.received_bytes += packet.len() as u64;
+                state.counters.ingest_packets.add(1);
+                state.counters.ingest_bytes.add(packet.len() as u64);
+                let full = home.ingest.is_full();
+                state.mark_ingesting(stream_key);
+                if full {
+                    state.finish_batch(stream_key);
+                }
+            }
+            Err(refused) => {
+                if state.counters.ingest_packets_invalid.value().is_power_of_two() {
+                    tracing::debug!(path = %session.path, peer = %session.peer, ?refused, "RTP packet refused");
+                }
+                state.counters.ingest_packets_invalid.add(1);
+            }
+        }
+    }
+
+    /// One compound RTCP packet of a publisher or reader.
+    fn rtcp(&mut self, key: SessionKey, track: usize, packet: &[u8]) {
+        let state = &mut self.state;
+        state.counters.rtcp_packets.add(1);
+        let Some(session) = state.sessions.get_mut(key) else { return };
+        session.last_seen = state.now;
+        if session.publisher.is_none() {
+            if headwater_protocols::rtcp::parse(packet).any(|parsed| parsed.is_err()) {
+                state.counters.rtcp_packets_invalid.add(1);
+            } else if self.modules.has(Role::Rtcp) {
+                for module in self.modules.each(Role::Rtcp) {
+                    module.rtcp(&self.state, track, packet);
+                }
+            }
+            return;
+        }
+        let Some(stream_key) = session.stream else { return };
+        let Some(home) = state.streams.get_mut(stream_key).and_then(|stream| stream.home()) else { return };
+        if home.publisher != Some(key) {
+            return;
+        }
+        if !home.ingest.rtcp(state.now, track, packet) {
+            state.counters.rtcp_packets_invalid.add(1);
+        }
+        if home.ingest.has_batch() {
+            state.mark_ingesting(stream_key);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A shard: one pinned thread and everything it owns. Nothing here is shared but the registry, the mesh's rings and the
+//! counters.
+//!
+//! The shard is a loop of turns. A turn takes what the kernel, the other shards and the control core have for it, ends
+//! the batches that were built meanwhile, and then flushes the streams that have something due: whatever arrived while
+//! the last flush ran goes out together. When a turn finds nothing, the shard sleeps.
+
+pub(crate) mod connection;
+pub(crate) mod datagrams;
+mod io;
+pub(crate) mod sessions;
+pub(crate) mod streams;
+mod tick;
+pub(crate) mod walk;
+
+use crate::counters::Counters;
+use crate::door::{Ask, Inbox};
+use crate::limits;
+use crate::mesh::{Mesh, ShardId};
+use crate::modules::{Modules, Role, ServerState};
+use crate::net::Peer;
+use crate::registry::Registry;
+use crate::runtime::executor::{self, Sleep};
+use crate::runtime::poller::{Event, Poller};
+use crate::runtime::wake::Wake;
+use crate::settings::Settings;
+use crate::stream::{Stream, StreamId, StreamKey};
+use bytes::BytesMut;
+use connection::Connections;
+use datagrams::{DatagramSockets, IngestSocket};
+use headwater_protocols::rtsp;
+use sessions::Session;
+use slotmap::SlotMap;
+use socket2::Socket;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) use sessions::SessionSummary;
+
+slotmap::new_key_type! {
+    pub(crate) struct ConnectionKey;
+    pub(crate) struct SessionKey;
+    pub(crate) struct IngestKey;
+    pub(crate) struct ListenerKey;
+}
+
+/// A listening socket.
+pub(crate) struct Listener {
+    pub(crate) socket: Socket,
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Set while accepting pauses because the descriptor table was full.
+    pub(crate) paused_until: Option<Instant>,
+}
+
+/// What a shard is given at start.
+pub(crate) struct Parts {
+    pub(crate) id: ShardId,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) mesh: Mesh,
+    pub(crate) wake: Wake,
+    pub(crate) inbox: Inbox,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) datagrams: DatagramSockets,
+    /// Connections this shard may have open.
+    pub(crate) connections_max: usize,
+}
+
+/// Who a datagram from a known peer belongs to.
+#[derive(Clone, Copy)]
+pub(crate) struct PeerTrack {
+    pub(crate) session: SessionKey,
+    pub(crate) track: usize,
+}
+
+/// Everything a shard owns but its modules.
+pub(crate) struct State {
+    pub(crate) id: ShardId,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) mesh: Mesh,
+    pub(crate) poller: Poller,
+    /// The time this turn began.
+    pub(crate) now: Instant,
+    pub(crate) listeners: SlotMap<ListenerKey, Listener>,
+    pub(crate) connections: Connections,
+    pub(crate) sessions: SlotMap<SessionKey, Session>,
+    pub(crate) session_ids: HashMap<Box<str>, SessionKey>,
+    pub(crate) streams: SlotMap<StreamKey, Stream>,
+    pub(crate) streams_by_path: HashMap<Arc<str>, StreamKey>,
+    pub(crate) streams_by_id: HashMap<StreamId, StreamKey>,
+    pub(crate) datagrams: DatagramSockets,
+    pub(crate) ingest_sockets: SlotMap<IngestKey, IngestSocket>,
+    /// Datagram peers of this shard's sessions, by address, RTP and RTCP alike.
+    pub(crate) peers: HashMap<Peer, PeerTrack>,
+    /// Streams with something due.
+    pub(crate) dirty: Vec<StreamKey>,
+    /// Streams with a batch under way.
+    pub(crate) ingesting: Vec<StreamKey>,
+    /// Suspended requests to look at again.
+    pub(crate) resumed: Vec<ConnectionKey>,
+    /// Connections that had more to read than one turn allows.
+    pub(crate) unread: Vec<ConnectionKey>,
+    pub(crate) read_buffer: BytesMut,
+    pub(crate) rtsp_config: Arc<rtsp::server::Config>,
+    pub(crate) connections_max: usize,
+    pub(crate) datagrams_blocked: bool,
+    next_tick: Instant,
+    /// Set when the shard is to end, with the time by which it must.
+    closing: Option<Instant>,
+}
+
+/// A shard with its modules.
+pub(crate) struct Shard {
+    pub(crate) state: State,
+    pub(crate) modules: Modules,
+    inbox: Inbox,
+    events: Vec<Event>,
+}
+
+/// Runs a shard to its end. Must be called on the shard's thread.
+pub(crate) async fn run(parts: Parts, started: impl FnOnce(Result<(), String>)) {
+    let id = parts.id;
+    let wake = parts.wake.clone();
+    let prepared = Shard::new(parts).and_then(|shard| {
+        let sleep = Sleep::new(&wake).map_err(|error| format!("the shard's wake-up file: {error}"))?;
+        Ok((shard, sleep))
+    });
+    let (mut shard, sleep) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return started(Err(format!("shard {}: {error}", id.0))),
+    };
+    started(Ok(()));
+    while !shard.turn() {
+        if shard.state.may_sleep() {
+            if let Err(error) = sleep.until_signalled().await {
+                tracing::error!(shard = id.0, "the shard cannot sleep: {error}");
+                break;
+            }
+            shard.state.mesh.awake();
+        } else {
+            executor::yield_if_needed().await;
+        }
+    }
+    sleep.close().await;
+}
+
+impl Shard {
+    fn new(parts: Parts) -> Result<Shard, String> {
+        let poller = Poller::new(&parts.wake).map_err(|error| {
+            format!("the kernel refuses io_uring ({error}); Headwater needs Linux 5.13 or later with io_uring enabled")
+        })?;
+        let now = Instant::now();
+        let rtsp_config = Arc::new(rtsp::server::Config {
+            server_header: "headwater".into(),
+            idle_timeout: parts.settings.read_timeout.max(parts.settings.rtsp.session_timeout / 2),
+        });
+        let mut state = State {
+            id: parts.id,
+            settings: parts.settings,
+            registry: parts.registry,
+            counters: parts.counters,
+            mesh: parts.mesh,
+            poller,
+            now,
+            listeners: SlotMap::with_key(),
+            connections: SlotMap::with_key(),
+            sessions: SlotMap::with_key(),
+            session_ids: HashMap::new(),
+            streams: SlotMap::with_key(),
+            streams_by_path: HashMap::new(),
+            streams_by_id: HashMap::new(),
+            datagrams: parts.datagrams,
+            ingest_sockets: SlotMap::with_key(),
+            peers: HashMap::new(),
+            dirty: Vec::new(),
+            ingesting: Vec::new(),
+            resumed: Vec::new(),
+            unread: Vec::new(),
+            read_buffer: BytesMut::with_capacity(limits::READ_BUFFER_BYTES),
+            rtsp_config,
+            connections_max: parts.connections_max,
+            datagrams_blocked: false,
+            next_tick: now + limits::TICK,
+            closing: None,
+        };
+        state.watch(parts.listeners);
+        let mut modules = Modules::built_in()?;
+        for module in modules.each(Role::StateChange) {
+            module.state_change(ServerState::Running);
+        }
+        Ok(Shard { state, modules, inbox: parts.inbox, events: Vec::new() })
+    }
+
+    /// One turn. Returns whether the shard is at its end.
+    fn turn(&mut self) -> bool {
+        let start = Instant::now();
+        self.state.now = start;
+        self.state.counters.turns.add(1);
+        self.take_events();
+        while let Some(message) = self.state.mesh.receive() {
+            self.mesh_message(message);
+        }
+        while let Some(ask) = self.inbox.take() {
+            self.asked(ask);
+        }
+        self.read_on();
+        self.resume_requests();
+        if self.state.now >= self.state.next_tick {
+            self.tick();
+            self.state.next_tick = self.state.now + limits::TICK;
+        }
+        self.state.finish_batches();
+        self.flush();
+        self.state.rearm();
+        if start.elapsed().as_millis() >= 10 {
+            self.state.counters.turns_stalled.add(1);
+        }
+        self.state.is_finished()
+    }
+
+    fn take_events(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        if let Err(error) = self.state.poller.poll(&mut events) {
+            tracing::error!(shard = self.state.id.0, "polling failed: {error}");
+        }
+        for event in events.drain(..) {
+            self.event(event);
+        }
+        self.events = events;
+    }
+
+    fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::Shutdown => self.shut_down(),
+        }
+    }
+
+    /// Tells every session, sends what is due, and lets the loop end when all is written.
+    fn shut_down(&mut self) {
+        if self.state.closing.is_some() {
+            return;
+        }
+        self.state.closing = Some(self.state.now + limits::SHUTDOWN_FLUSH);
+        for module in self.modules.each(Role::StateChange) {
+            module.state_change(ServerState::ShuttingDown);
+        }
+        self.state.stop_listening();
+        self.state.say_goodbye();
+        self.flush();
+        self.close_all_sessions("the server is shutting down");
+    }
+}
+
+impl State {
+    /// Whether nothing is left to do before the next signal; announces the sleep.
+    fn may_sleep(&mut self) -> bool {
+        self.unread.is_empty() && self.resumed.is_empty() && !self.dirty_now() && self.mesh.may_sleep()
+    }
+
+    fn dirty_now(&self) -> bool {
+        self.dirty
+            .iter()
+            .any(|key| self.streams.get(*key).is_some_and(|stream| stream.next_flush <= self.now))
+    }
+
+    /// Sets the timer for whatever comes first, and wakes the shards that were sent something.
+    fn rearm(&mut self) {
+        let counters = Arc::clone(&self.counters);
+        let mut deadline = self.next_tick;
+        if self.mesh.flush(&counters) {
+            deadline = deadline.min(self.now + std::time::Duration::from_millis(1));
+        }
+        for key in &self.dirty {
+            if let Some(stream) = self.streams.get(*key) {
+                deadline = deadline.min(stream.next_flush);
+            }
+        }
+        for socket in self.ingest_sockets.values() {
+            if let Some(timeout) = socket.reorder.poll_timeout() {
+                deadline = deadline.min(timeout);
+            }
+        }
+        self.poller.wake_at(self.now, deadline);
+    }
+
+    fn is_finished(&self) -> bool {
+        self.closing.is_some_and(|deadline| self.connections.is_empty() || self.now >= deadline)
+    }
+}

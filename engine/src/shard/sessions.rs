@@ -1,0 +1,267 @@
+//! Sessions: what one client does with one path, from its first request to its end.
+//!
+//! A session usually lives on one connection. Over UDP it may outlive it, and be controlled from another one
+//! (RFC 2326, section 1.1); interleaved on a connection it ends with it.
+
+use super::{ConnectionKey, IngestKey, PeerTrack, SessionKey, Shard, State};
+use crate::modules::Role;
+use crate::net::Peer;
+use crate::stream::{CloseReason, Reader, ReaderKey, Side, StreamKey};
+use headwater_protocols::rtsp::session as machine;
+use headwater_protocols::rtsp::session::TrackTransport;
+use headwater_protocols::track::Track;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The publishing side of a session.
+pub(crate) struct Publisher {
+    pub(crate) tracks: Vec<Track>,
+    /// `a=control` of each track.
+    pub(crate) controls: Vec<Option<String>>,
+    /// What the controls are relative to.
+    pub(crate) base: Box<str>,
+    /// RTP and RTCP channel and track, for what comes interleaved.
+    pub(crate) channels: Vec<(u8, u8, usize)>,
+    /// Own sockets, for what comes over UDP.
+    pub(crate) sockets: Vec<IngestKey>,
+    pub(crate) recording: bool,
+    pub(crate) last_media: Instant,
+    pub(crate) next_report: Instant,
+    pub(crate) received_bytes: u64,
+    /// Lost packets that have been counted.
+    pub(crate) lost_seen: u64,
+}
+
+pub(crate) struct Session {
+    pub(crate) machine: machine::Session,
+    pub(crate) connection: Option<ConnectionKey>,
+    pub(crate) peer: Peer,
+    /// The address the client asked; answers and media leave from it.
+    pub(crate) local: SocketAddr,
+    pub(crate) secure: bool,
+    pub(crate) path: Arc<str>,
+    pub(crate) stream: Option<StreamKey>,
+    pub(crate) reader: Option<ReaderKey>,
+    pub(crate) publisher: Option<Box<Publisher>>,
+    /// The last request, RTCP or media.
+    pub(crate) last_seen: Instant,
+    pub(crate) opened: Instant,
+}
+
+/// A session at its end, for modules.
+pub(crate) struct SessionSummary {
+    pub(crate) id: Box<str>,
+    pub(crate) protocol: &'static str,
+    pub(crate) role: &'static str,
+    pub(crate) transport: &'static str,
+    pub(crate) peer: Peer,
+    pub(crate) path: Arc<str>,
+    pub(crate) seconds: f64,
+    /// Received from a publisher or sent to a reader.
+    pub(crate) bytes: u64,
+    /// Skips of a slow reader.
+    pub(crate) skips: u32,
+    pub(crate) reason: Box<str>,
+}
+
+impl Session {
+    pub(crate) fn protocol(&self) -> &'static str {
+        if self.secure { "rtsps" } else { "rtsp" }
+    }
+
+    pub(crate) fn transport(&self) -> &'static str {
+        match self.machine.tracks().next() {
+            Some((_, TrackTransport::Udp { .. })) => "udp",
+            Some((_, TrackTransport::Interleaved { .. })) => "tcp",
+            None => "none",
+        }
+    }
+
+    pub(crate) fn uses_datagrams(&self) -> bool {
+        self.transport() == "udp"
+    }
+
+    /// The client's RTP and RTCP addresses of each track over UDP.
+    pub(crate) fn datagram_peers(&self) -> impl Iterator<Item = (usize, Peer, Peer)> {
+        let ip: IpAddr = self.peer.0.ip();
+        self.machine.tracks().filter_map(move |(track, transport)| match transport {
+            TrackTransport::Udp { client_rtp, client_rtcp } => Some((
+                track,
+                Peer::new(SocketAddr::new(ip, *client_rtp)),
+                Peer::new(SocketAddr::new(ip, *client_rtcp)),
+            )),
+            TrackTransport::Interleaved { .. } => None,
+        })
+    }
+}
+
+impl State {
+    /// Opens a session on a connection.
+    pub(crate) fn open_session(
+        &mut self,
+        connection: ConnectionKey,
+        role: machine::Role,
+        path: Arc<str>,
+        stream: Option<StreamKey>,
+        publisher: Option<Box<Publisher>>,
+    ) -> Option<SessionKey> {
+        let on = self.connections.get_mut(connection)?;
+        if on.sessions.len() >= crate::limits::SESSIONS_PER_CONNECTION_MAX {
+            return None;
+        }
+        let id = crate::rtsp::session_id(self.id);
+        let key = self.sessions.insert(Session {
+            machine: machine::Session::new(id.clone(), role),
+            connection: Some(connection),
+            peer: on.peer,
+            local: on.local,
+            secure: on.is_secure(),
+            path,
+            stream,
+            reader: None,
+            publisher,
+            last_seen: self.now,
+            opened: self.now,
+        });
+        on.sessions.push(key);
+        on.machine.set_attached(true);
+        self.session_ids.insert(id, key);
+        self.counters.sessions_opened.add(1);
+        self.counters.sessions_open.add(1);
+        Some(key)
+    }
+
+    /// Makes this shard the receiver of a client's datagrams.
+    pub(crate) fn own_datagram_peers(&mut self, session: SessionKey, only: usize) {
+        let Some(found) = self.sessions.get(session) else { return };
+        let peers: Vec<_> = found.datagram_peers().filter(|(track, ..)| *track == only).collect();
+        for (track, rtp, rtcp) in peers {
+            for peer in [rtp, rtcp] {
+                self.peers.insert(peer, PeerTrack { session, track });
+                self.registry.own_peer(peer, self.id);
+            }
+        }
+    }
+
+    fn disown_datagram_peers(&mut self, key: SessionKey, session: &Session) {
+        for (_, rtp, rtcp) in session.datagram_peers() {
+            for peer in [rtp, rtcp] {
+                // A newer session of the same client may have taken the ports over.
+                if self.peers.get(&peer).is_some_and(|owner| owner.session == key) {
+                    self.peers.remove(&peer);
+                    self.registry.disown_peer(peer);
+                }
+            }
+        }
+    }
+
+    fn detach_from_connection(&mut self, key: SessionKey, session: &Session) {
+        let connection = session.connection.and_then(|connection| self.connections.get_mut(connection));
+        if let Some(connection) = connection {
+            connection.sessions.retain(|other| *other != key);
+            if connection.sessions.is_empty() {
+                connection.machine.set_attached(false);
+            }
+        }
+    }
+
+    fn remove_reader(&mut self, session: &Session) -> Option<Reader> {
+        let stream = self.streams.get_mut(session.stream?)?;
+        stream.readers.remove(session.reader?)
+    }
+
+    /// Lets go of a publisher's sockets and of its path. Returns the stream when it has to be closed.
+    fn end_publisher(&mut self, key: SessionKey, session: &Session) -> Option<StreamKey> {
+        let publisher = session.publisher.as_ref()?;
+        for socket in &publisher.sockets {
+            self.close_ingest_socket(*socket);
+        }
+        let ended = session.stream.and_then(|stream| self.end_publishing(stream, key));
+        self.registry.release(&session.path);
+        ended
+    }
+
+    /// The publisher of a stream is gone: its readers wait for the grace time, if there are any.
+    fn end_publishing(&mut self, key: StreamKey, session: SessionKey) -> Option<StreamKey> {
+        self.finish_batch(key);
+        let grace = {
+            let stream = self.streams.get(key)?;
+            self.settings.path(&stream.path).publisher_grace
+        };
+        let now = self.now;
+        let stream = self.streams.get_mut(key)?;
+        let read = !stream.readers.is_empty();
+        let Side::Home(home) = &mut stream.side else { return None };
+        if home.publisher != Some(session) {
+            return None;
+        }
+        home.publisher = None;
+        let read = read || !home.subscribers.is_empty();
+        self.registry.set_live(&stream.path, None);
+        if grace.is_zero() || !read {
+            return Some(key);
+        }
+        home.grace_until = Some(now + grace);
+        tracing::info!(path = %stream.path, seconds = grace.as_secs_f64(), "publisher gone; its readers wait");
+        None
+    }
+}
+
+impl Shard {
+    /// Ends a session and tells the modules. Its connection stays.
+    pub(crate) fn close_session(&mut self, key: SessionKey, reason: &str) {
+        let Some(session) = self.state.sessions.remove(key) else { return };
+        self.state.session_ids.remove(session.machine.id());
+        self.state.counters.sessions_open.sub(1);
+        self.state.detach_from_connection(key, &session);
+        self.state.disown_datagram_peers(key, &session);
+        let reader = self.state.remove_reader(&session);
+        let ended = self.state.end_publisher(key, &session);
+        let bytes = match (&reader, &session.publisher) {
+            (Some(reader), _) => reader.sent_bytes,
+            (None, Some(publisher)) => publisher.received_bytes,
+            (None, None) => 0,
+        };
+        let summary = SessionSummary {
+            id: session.machine.id().into(),
+            protocol: session.protocol(),
+            role: if session.publisher.is_some() { "publisher" } else { "reader" },
+            transport: session.transport(),
+            peer: session.peer,
+            path: Arc::clone(&session.path),
+            seconds: self.state.now.saturating_duration_since(session.opened).as_secs_f64(),
+            bytes,
+            skips: reader.map_or(0, |reader| reader.skips),
+            reason: reason.into(),
+        };
+        for module in self.modules.each(Role::SessionClosing) {
+            module.session_closing(&self.state, &summary);
+        }
+        if let Some(stream) = ended {
+            self.close_stream(stream, CloseReason::PublisherGone);
+        }
+    }
+
+    /// Ends a session, and its connection too when it has no other session.
+    pub(crate) fn close_session_and_connection(&mut self, key: SessionKey, reason: &str) {
+        let connection = self.state.sessions.get(key).and_then(|session| session.connection);
+        self.close_session(key, reason);
+        if let Some(connection) = connection
+            && self.state.connections.get(connection).is_some_and(|c| c.sessions.is_empty())
+        {
+            self.end_connection(connection, reason);
+        }
+    }
+
+    pub(crate) fn close_all_sessions(&mut self, reason: &str) {
+        let sessions: Vec<_> = self.state.sessions.keys().collect();
+        for session in sessions {
+            self.close_session_and_connection(session, reason);
+        }
+        let connections: Vec<_> = self.state.connections.keys().collect();
+        for connection in connections {
+            self.end_connection(connection, reason);
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! A shard's streams: attaching to them, publishing into them, crossing the mesh, flushing.
+
+use super::{ConnectionKey, SessionKey, Shard, State};
+use crate::mesh::{Message, ShardId};
+use crate::modules::{Rejection, RejectionKind};
+use crate::stream::flush::{self, Flushed};
+use crate::stream::{
+    Batch, CloseReason, Description, Home, Ingest, Replica, Side, Stream, StreamId, StreamKey,
+};
+use crate::{limits, rtsp};
+use headwater_protocols::track::Track;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// What became of an attempt to read a path.
+pub(crate) enum Attached {
+    /// The stream is here, and its log with it.
+    Ready(StreamKey),
+    /// The stream's log is on its way; the connection is resumed when it arrives.
+    Waiting,
+    Nobody,
+}
+
+impl State {
+    /// Finds the stream of `path` on this shard, or makes a replica of it.
+    pub(crate) fn attach(&mut self, path: &Arc<str>, connection: ConnectionKey) -> Attached {
+        let Some(live) = self.registry.live(path) else { return Attached::Nobody };
+        if let Some(key) = self.streams_by_id.get(&live.stream).copied() {
+            return match self.streams[key].replica() {
+                Some(replica) if !replica.ready => {
+                    replica.waiters.push(connection);
+                    Attached::Waiting
+                }
+                _ => Attached::Ready(key),
+            };
+        }
+        if live.home == self.id {
+            // Listed but not here: the publisher is just leaving.
+            return Attached::Nobody;
+        }
+        let replica =
+            Replica { home: live.home, ready: false, idle_since: Some(self.now), waiters: vec![connection] };
+        self.add_stream(live.stream, path, live.description, Side::Replica(replica));
+        let subscribe = Message::Subscribe { stream: live.stream, from: self.id };
+        self.mesh.send(live.home, subscribe, &self.counters);
+        Attached::Waiting
+    }
+
+    fn add_stream(
+        &mut self,
+        id: StreamId,
+        path: &Arc<str>,
+        description: Arc<Description>,
+        side: Side,
+    ) -> StreamKey {
+        let window = self.settings.path(path).delivery_window;
+        let stream = Stream::new(id, Arc::clone(path), description, side, window, self.now);
+        let key = self.streams.insert(stream);
+        self.streams_by_id.insert(id, key);
+        self.streams_by_path.insert(Arc::clone(path), key);
+        key
+    }
+
+    /// Forgets a stream. Its readers must be gone.
+    fn remove_stream(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.remove(key) else { return };
+        debug_assert!(stream.readers.is_empty());
+        self.streams_by_id.remove(&stream.id);
+        if self.streams_by_path.get(&stream.path) == Some(&key) {
+            self.streams_by_path.remove(&stream.path);
+        }
+        match stream.side {
+            Side::Home(_) => self.registry.release(&stream.path),
+            Side::Replica(replica) => {
+                for waiter in replica.waiters {
+                    self.resume(waiter);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn mark_dirty(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key)
+            && !stream.dirty
+        {
+            stream.dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    /// Notes that a stream has a batch under way.
+    pub(crate) fn mark_ingesting(&mut self, key: StreamKey) {
+        if !self.ingesting.contains(&key) {
+            self.ingesting.push(key);
+        }
+    }
+
+    /// Ends the batches under way and hands them to this shard's log and to the shards that have readers.
+    pub(crate) fn finish_batches(&mut self) {
+        while let Some(key) = self.ingesting.pop() {
+            self.finish_batch(key);
+        }
+    }
+
+    pub(crate) fn finish_batch(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let id = stream.id;
+        let Side::Home(home) = &mut stream.side else { return };
+        if !home.ingest.has_batch() {
+            return;
+        }
+        let batch = home.ingest.finish(self.now, &self.counters);
+        for shard in &home.subscribers {
+            let message = Message::Batch { stream: id, batch: Arc::clone(&batch) };
+            self.mesh.send(*shard, message, &self.counters);
+        }
+        stream.push(batch, &self.counters);
+        self.mark_dirty(key);
+    }
+
+    /// A home of `path` on this shard for a publisher of `tracks`, who has claimed it: a new one, or the one that is
+    /// there when the path's readers can go on with these tracks.
+    ///
+    /// Returns the publisher that was replaced, to be closed, and whether the old stream ended (its readers too).
+    pub(crate) fn publish(
+        &mut self,
+        path: &Arc<str>,
+        tracks: Vec<Track>,
+        session: SessionKey,
+    ) -> Result<Published, Rejection> {
+        let known = self.streams_by_path.get(path).copied().filter(|key| self.streams[*key].home().is_some());
+        let Some(key) = known else {
+            let key = self.new_home(path, tracks, session)?;
+            return Ok(Published { stream: key, replaced: None, ended: None });
+        };
+        let settings = self.settings.path(path);
+        let stream = &mut self.streams[key];
+        let continues = stream.description.continues_with(&tracks);
+        let description = Arc::clone(&stream.description);
+        let id = stream.id;
+        let Side::Home(home) = &mut stream.side else { unreachable!("known is a home") };
+        if home.publisher.is_some() && !settings.publisher_override {
+            let reason = format!("someone is already publishing to path \"{path}\"");
+            return Err(Rejection::new(RejectionKind::Conflict, reason));
+        }
+        let replaced = home.publisher.take();
+        if replaced.is_some() {
+            self.counters.publishers_replaced.add(1);
+        }
+        if !continues {
+            let key_new = self.new_home(path, tracks, session)?;
+            return Ok(Published { stream: key_new, replaced, ended: Some(key) });
+        }
+        if replaced.is_none() {
+            self.counters.publishers_returned.add(1);
+        }
+        home.ingest.change_publisher(&tracks);
+        home.publisher = Some(session);
+        home.grace_until = None;
+        self.registry.set_live(path, Some((id, description)));
+        Ok(Published { stream: key, replaced, ended: None })
+    }
+
+    fn new_home(
+        &mut self,
+        path: &Arc<str>,
+        tracks: Vec<Track>,
+        session: SessionKey,
+    ) -> Result<StreamKey, Rejection> {
+        // The stream's own claim, beside the session's: it outlives the session during the grace time.
+        if self.registry.claim(path, self.id) != crate::registry::Claim::Here {
+            let reason = format!("path \"{path}\" has moved to another shard");
+            return Err(Rejection::new(RejectionKind::Unavailable, reason));
+        }
+        let ssrcs = tracks.iter().map(|_| rtsp::random::<u32>()).collect();
+        let description = Arc::new(Description::new(path, tracks, ssrcs));
+        let id = self.registry.new_stream_id();
+        let home = Home {
+            publisher: Some(session),
+            ingest: Ingest::new(&description),
+            subscribers: Vec::new(),
+            grace_until: None,
+        };
+        self.registry.set_live(path, Some((id, Arc::clone(&description))));
+        Ok(self.add_stream(id, path, description, Side::Home(Box::new(home))))
+    }
+
+    /// The last packets of every stream that is published here: a BYE per track.
+    pub(crate) fn say_goodbye(&mut self) {
+        let homes: Vec<_> = self.streams.keys().collect();
+        for key in homes {
+            if let Some(home) = self.streams[key].home() {
+                home.ingest.bye();
+                self.finish_batch(key);
+                self.streams[key].next_flush = self.now;
+            }
+        }
+    }
+}
+
+/// How [`State::publish`] went.
+pub(crate) struct Published {
+    pub(crate) stream: StreamKey,
+    pub(crate) replaced: Option<SessionKey>,
+    pub(crate) ended: Option<StreamKey>,
+}
+
+impl Shard {
+    /// Sends what is due on every stream whose delivery window allows it.
+    pub(crate) fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.state.dirty);
+        let mut later = Vec::new();
+        for key in dirty.drain(..) {
+            let state = &mut self.state;
+            let Some(stream) = state.streams.get_mut(key) else { continue };
+            if stream.next_flush > state.now {
+                later.push(key);
+                continue;
+            }
+            stream.dirty = false;
+            stream.next_flush = state.now + stream.window;
+            let flushed =
+                flush::flush(stream, state.now, &mut state.connections, &state.datagrams, &state.counters);
+            self.after_flush(key, flushed);
+        }
+        // What became dirty meanwhile (a reader that was closed, say) is looked at in the next turn.
+        later.append(&mut self.state.dirty);
+        self.state.dirty = later;
+    }
+
+    fn after_flush(&mut self, key: StreamKey, flushed: Flushed) {
+        for (connection, rest) in flushed.blocked {
+            self.state.block(connection, rest);
+        }
+        for connection in flushed.failed {
+            self.close_connection(connection, "the connection failed");
+        }
+        if flushed.datagrams_blocked {
+            self.state.watch_datagrams_writable();
+        }
+        if flushed.behind || flushed.pacing {
+            self.state.mark_dirty(key);
+            if let Some(stream) = self.state.streams.get_mut(key) {
+                let pause =
+                    if flushed.behind { std::time::Duration::ZERO } else { limits::UDP_CATCH_UP_PAUSE };
+                stream.next_flush = self.state.now + pause;
+            }
+        }
+    }
+
+    pub(crate) fn mesh_message(&mut self, message: Message) {
+        match message {
+            Message::Batch { stream, batch } => self.state.replicate(stream, batch),
+            Message::Subscribe { stream, from } => self.state.subscribe(stream, from),
+            Message::Unsubscribe { stream, from } => {
+                if let Some(stream) = self.state.stream_by_id(stream)
+                    && let Some(home) = stream.home()
+                {
+                    home.subscribers.retain(|shard| *shard != from);
+                }
+            }
+            Message::Subscribed { stream } => self.state.subscribed(stream),
+            Message::Closed { stream, reason } => {
+                if let Some(key) = self.state.streams_by_id.get(&stream).copied() {
+                    self.close_stream(key, reason);
+                }
+            }
+            Message::Adopt(moved) => self.adopt(*moved),
+            Message::Datagram { peer, rtcp, payload } => self.datagram(peer, rtcp, &payload, true),
+        }
+    }
+
+    /// Ends a stream: its readers here are closed, the shards with replicas are told.
+    pub(crate) fn close_stream(&mut self, key: StreamKey, reason: CloseReason) {
+        let Some(stream) = self.state.streams.get_mut(key) else { return };
+        let id = stream.id;
+        if let Some(home) = stream.home() {
+            for shard in std::mem::take(&mut home.subscribers) {
+                self.state.mesh.send(shard, Message::Closed { stream: id, reason }, &self.state.counters);
+            }
+        }
+        let readers: Vec<SessionKey> =
+            self.state.streams[key].readers.values().map(|reader| reader.session).collect();
+        self.state.counters.readers_orphaned.add(readers.len() as u64);
+        for session in readers {
+            self.close_session_and_connection(session, reason.text());
+        }
+        self.end_idle_attachments(key, reason);
+        self.state.remove_stream(key);
+    }
+
+    /// Sessions that set up tracks of the stream but do not play yet.
+    fn end_idle_attachments(&mut self, key: StreamKey, reason: CloseReason) {
+        let attached: Vec<_> = self
+            .state
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.stream == Some(key) && session.publisher.is_none())
+            .map(|(session, _)| session)
+            .collect();
+        for session in attached {
+            self.close_session_and_connection(session, reason.text());
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn stream_by_id(&mut self, id: StreamId) -> Option<&mut Stream> {
+        let key = self.streams_by_id.get(&id).copied()?;
+        self.streams.get_mut(key)
+    }
+
+    fn replicate(&mut self, id: StreamId, batch: Arc<Batch>) {
+        self.counters.mesh_batches_received.add(1);
+        let Some(key) = self.streams_by_id.get(&id).copied() else { return };
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.push(batch, &self.counters);
+        self.mark_dirty(key);
+    }
+
+    /// Another shard wants a stream of ours: it gets what the log holds, and every batch from now on.
+    fn subscribe(&mut self, id: StreamId, from: ShardId) {
+        let found = self.streams_by_id.get(&id).copied().filter(|key| self.streams[*key].home().is_some());
+        let Some(key) = found else {
+            let closed = Message::Closed { stream: id, reason: CloseReason::PublisherGone };
+            self.mesh.send(from, closed, &self.counters);
+            return;
+        };
+        let stream = &mut self.streams[key];
+        for batch in stream.log.batches() {
+            let message = Message::Batch { stream: id, batch: Arc::clone(batch) };
+            self.mesh.send(from, message, &self.counters);
+        }
+        self.mesh.send(from, Message::Subscribed { stream: id }, &self.counters);
+        if let Some(home) = stream.home()
+            && !home.subscribers.contains(&from)
+        {
+            home.subscribers.push(from);
+        }
+    }
+
+    fn subscribed(&mut self, id: StreamId) {
+        let Some(replica) = self.stream_by_id(id).and_then(Stream::replica) else { return };
+        replica.ready = true;
+        for waiter in std::mem::take(&mut replica.waiters) {
+            self.resume(waiter);
+        }
+    }
+
+    /// Drops replicas that have had no reader for a while.
+    pub(crate) fn drop_idle_replicas(&mut self) {
+        let now = self.now;
+        let mut idle = Vec::new();
+        let attached: HashSet<StreamKey> =
+            self.sessions.values().filter_map(|session| session.stream).collect();
+        for (key, stream) in &mut self.streams {
+            let unread = stream.readers.is_empty();
+            let Side::Replica(replica) = &mut stream.side else { continue };
+            if !unread || attached.contains(&key) || !replica.waiters.is_empty() {
+                replica.idle_since = None;
+            } else if now.saturating_duration_since(*replica.idle_since.get_or_insert(now))
+                >= limits::REPLICA_LINGER
+            {
+                idle.push((key, stream.id, replica.home));
+            }
+        }
+        for (key, stream, home) in idle {
+            self.mesh.send(home, Message::Unsubscribe { stream, from: self.id }, &self.counters);
+            self.remove_stream(key);
+        }
+    }
+}

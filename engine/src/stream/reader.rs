@@ -1,0 +1,71 @@
+//! Readers: a cursor into the log, and where its packets go.
+
+use super::Position;
+use super::batch::Mask;
+use crate::net::address::Destination;
+use crate::net::udp::Source;
+use crate::shard::{ConnectionKey, SessionKey};
+use std::os::fd::RawFd;
+use std::time::Instant;
+
+slotmap::new_key_type! {
+    /// A reader's place in its stream.
+    pub(crate) struct ReaderKey;
+}
+
+/// Whether a reader can be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Gets whatever is due.
+    Flowing,
+    /// Its connection, or the datagram socket, is full; it goes on when that becomes writable.
+    Blocked,
+    /// Waits for a random access point at or after its cursor.
+    Waiting { since: Instant },
+    /// Its session is paused.
+    Paused,
+}
+
+/// Where the packets of a datagram reader go.
+pub(crate) struct DatagramSink {
+    /// Indexed by channel; `None` for tracks that were not set up.
+    pub(crate) destinations: Box<[Option<Destination>]>,
+    pub(crate) source: Source,
+}
+
+pub(crate) enum Sink {
+    /// Interleaved on a plain connection. The descriptor is the connection's, which outlives the reader.
+    Tcp {
+        fd: RawFd,
+        connection: ConnectionKey,
+    },
+    /// Interleaved on an encrypted connection.
+    Tls {
+        connection: ConnectionKey,
+    },
+    Datagrams(Box<DatagramSink>),
+}
+
+/// One session's reading of one stream.
+pub(crate) struct Reader {
+    pub(crate) session: SessionKey,
+    pub(crate) sink: Sink,
+    pub(crate) flow: Flow,
+    /// The next packet to send.
+    pub(crate) cursor: Position,
+    /// Trains of the packets from the cursor on that have been sent (datagram readers that were blocked amid a flush).
+    pub(crate) trains_sent: u32,
+    /// The channels this reader set up.
+    pub(crate) mask: Mask,
+    pub(crate) sent_bytes: u64,
+    pub(crate) skips: u32,
+}
+
+impl Reader {
+    pub(crate) fn connection(&self) -> Option<ConnectionKey> {
+        match &self.sink {
+            Sink::Tcp { connection, .. } | Sink::Tls { connection } => Some(*connection),
+            Sink::Datagrams(_) => None,
+        }
+    }
+}
