@@ -220,7 +220,11 @@ impl Authorization {
         let field = |key| fields.get(key).map(Box::<str>::from).ok_or(Error::invalid("Authorization"));
         let qop = match fields.get("qop").filter(|qop| !qop.is_empty()) {
             Some(qop) if qop.eq_ignore_ascii_case("auth") => {
-                Some(QopAuth { cnonce: field("cnonce")?, count: field("nc")? })
+                let count = field("nc")?;
+                if count.is_empty() || !count.bytes().all(|b| b.is_ascii_hexdigit()) {
+                    return Err(Error::invalid("Authorization"));
+                }
+                Some(QopAuth { cnonce: field("cnonce")?, count })
             }
             Some(_) => return Err(Error::unsupported("digest qop", Status::UNAUTHORIZED)),
             None => None,
@@ -254,11 +258,7 @@ impl Authorization {
                     text.push_str(&format!(", algorithm={}", algorithm.as_str()));
                 }
                 if let Some(QopAuth { cnonce, count }) = qop {
-                    text.push_str(&format!(
-                        ", qop=auth, nc={}, cnonce={}",
-                        fields::token(count),
-                        quote(cnonce)
-                    ));
+                    text.push_str(&format!(", qop=auth, nc={count}, cnonce={}", quote(cnonce)));
                 }
                 if let Some(opaque) = opaque {
                     text.push_str(&format!(", opaque={}", quote(opaque)));

@@ -33,7 +33,7 @@ impl RtpInfo {
         let url = url.join(";");
         let url = url.trim();
         let url = if starts_with_url(url) { &url["url=".len()..] } else { url };
-        info.url = url.trim().trim_matches('"').trim().to_owned();
+        info.url = url.trim_matches(|c: char| c == '"' || c.is_whitespace()).to_owned();
         info
     }
 

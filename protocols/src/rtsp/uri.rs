@@ -57,7 +57,8 @@ impl<'a> Uri<'a> {
     /// The URI without user and password, as it goes on the wire.
     pub fn without_credentials(&self) -> String {
         if self.scheme.is_empty() {
-            return if self.path == "*" { "*".to_owned() } else { self.path_and_query() };
+            let asterisk = self.path == "*" && self.query.is_none();
+            return if asterisk { "*".to_owned() } else { self.path_and_query() };
         }
         format!("{}://{}{}", self.scheme, self.authority(), self.path_and_query())
     }

@@ -6,7 +6,7 @@
 /// stand for the base; anything else is appended to the base as text, behind its query too. That is what ffmpeg, live555
 /// and gortsplib do, and cameras with a query in their URL rely on it, where RFC 3986 would drop the query.
 pub fn resolve_control(base: &str, control: Option<&str>) -> String {
-    let control = control.map_or("", str::trim);
+    let control = control.map_or("", str::trim_ascii);
     if control.is_empty() || control == "*" {
         return base.to_owned();
     }

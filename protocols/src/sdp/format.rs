@@ -1,6 +1,6 @@
 //! Which codec a payload type stands for: encoding names of `a=rtpmap`, and the static table of RFC 3551, section 6.
 
-use crate::track::{Codec, Medium};
+use crate::track::{Codec, Medium, Track};
 
 /// What `a=rtpmap` or the static table says of a payload type.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,9 +10,16 @@ pub(super) struct Format {
     pub(super) channels: u16,
 }
 
+impl Format {
+    /// Whether this says all of `track` that an `a=rtpmap` could say.
+    pub(super) fn describes(&self, track: &Track) -> bool {
+        (&self.codec, self.clock_rate, self.channels) == (&track.codec, track.clock_rate, track.channels)
+    }
+}
+
 /// Reads `H264/90000` or `opus/48000/2`; names compare without case, and a missing or zero rate is the codec's own.
 pub(super) fn from_rtpmap(rtpmap: &str, medium: Medium) -> Option<Format> {
-    let mut parts = rtpmap.split('/').map(str::trim);
+    let mut parts = rtpmap.split('/').map(str::trim_ascii);
     let name = parts.next().filter(|name| !name.is_empty())?;
     let codec = codec(name);
     let number =
@@ -63,7 +70,7 @@ fn default_clock_rate(codec: &Codec, medium: Medium) -> u32 {
 }
 
 /// A static payload type announced without `a=rtpmap`.
-pub(super) fn from_static(payload_type: u8) -> Option<Format> {
+pub(super) fn from_static(payload_type: u8, medium: Medium) -> Option<Format> {
     let other = |name: &str| Codec::Other(name.into());
     let (codec, clock_rate, channels) = match payload_type {
         0 => (Codec::Pcmu, 8_000, 1),
@@ -93,6 +100,8 @@ pub(super) fn from_static(payload_type: u8) -> Option<Format> {
         34 => (other("H263"), 90_000, 0),
         _ => return None,
     };
+    // Only audio has channels, whatever the section calls itself.
+    let channels = if medium == Medium::Audio { channels.max(1) } else { 0 };
     Some(Format { codec, clock_rate, channels })
 }
 

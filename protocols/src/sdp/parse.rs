@@ -27,7 +27,7 @@ impl SessionDescription {
             let value = String::from_utf8_lossy(value);
             // Anything but line ends may stand in a value; control characters must not reach what is written from it.
             let value = value.replace(|c: char| c.is_ascii_control(), " ");
-            known += usize::from(description.take(key, value.trim(), index + 1)?);
+            known += usize::from(description.take(key, value.trim_ascii(), index + 1)?);
         }
         if known == 0 {
             return Err(Error::Invalid { what: "text", line: 1 });
@@ -50,11 +50,8 @@ impl SessionDescription {
                 self.media.push(media(value).ok_or(Error::Invalid { what: "media line", line })?);
             }
             b'c' => {
-                let connection = connection(value);
-                match self.media.last_mut() {
-                    Some(media) => media.connection = connection,
-                    None => self.connection = connection,
-                }
+                let place = self.media.last_mut().map_or(&mut self.connection, |media| &mut media.connection);
+                *place = connection(value).or_else(|| place.take());
             }
             b'b' => {
                 let list = self.media.last_mut().map_or(&mut self.bandwidth, |media| &mut media.bandwidth);
@@ -119,13 +116,13 @@ fn timing(value: &str) -> (u64, u64) {
 
 fn bandwidth(value: &str) -> Option<(Box<str>, u64)> {
     let (kind, value) = value.split_once(':')?;
-    let kind = kind.trim();
-    (!kind.is_empty() && !kind.contains('=')).then_some((kind.into(), value.trim().parse().ok()?))
+    let kind = kind.trim_ascii();
+    (!kind.is_empty() && !kind.contains('=')).then_some((kind.into(), value.trim_ascii().parse().ok()?))
 }
 
 fn attribute(value: &str) -> Option<Attribute> {
     let (key, value) = match value.split_once(':') {
-        Some((key, value)) => (key.trim(), Some(value.trim().into())),
+        Some((key, value)) => (key.trim_ascii(), Some(value.trim_ascii().into())),
         None => (value, None),
     };
     (!key.is_empty()).then(|| Attribute { key: key.into(), value })

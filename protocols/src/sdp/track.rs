@@ -38,7 +38,7 @@ fn track(media: &Media) -> Result<Track, Error> {
         let rtpmap = rtpmap(media, payload_type);
         let format = match rtpmap {
             Some(rtpmap) => from_rtpmap(rtpmap, medium),
-            None => from_static(payload_type).or_else(|| guess(&format_parameters)),
+            None => from_static(payload_type, medium).or_else(|| guess(&format_parameters, medium)),
         };
         let Some(Format { codec, clock_rate, channels }) = format else { continue };
         return Ok(Track {
@@ -78,14 +78,17 @@ fn for_payload_type<'a>(media: &'a Media, key: &'a str, wanted: u8) -> impl Iter
     media.attributes(key).filter_map(move |value| {
         let (first, rest) = value.split_once([' ', '\t']).unwrap_or((value, ""));
         match payload_type(first) {
-            Some(found) => (found == wanted).then_some(rest.trim()),
-            None => alone.then_some(value.trim()),
+            Some(found) => (found == wanted).then_some(rest.trim_ascii()),
+            None => alone.then_some(value.trim_ascii()),
         }
     })
 }
 
 /// A dynamic payload type without `a=rtpmap`, whose parameters only H.264 and H.265 have.
-fn guess(format_parameters: &str) -> Option<Format> {
+fn guess(format_parameters: &str, medium: Medium) -> Option<Format> {
+    if medium != Medium::Video {
+        return None;
+    }
     let codec = if format_parameters.contains("sprop-vps=") {
         Codec::H265
     } else if format_parameters.contains("sprop-parameter-sets=")
@@ -110,7 +113,6 @@ fn passed_attributes(media: &Media) -> Vec<Box<str>> {
 /// The description readers are given: `name` as the session's name, and per track its format, its parameters, and
 /// `a=control:trackID=N` with N from 0.
 pub fn describe(name: &str, tracks: &[Track]) -> String {
-    let attribute = |key: &str, value: &str| Attribute { key: key.into(), value: Some(value.into()) };
     let connection = Connection { address_type: "IP4".into(), address: "0.0.0.0".into() };
     let description = SessionDescription {
         origin: Origin::default(),
@@ -123,27 +125,30 @@ pub fn describe(name: &str, tracks: &[Track]) -> String {
     description.write()
 }
 
+fn attribute(key: &str, value: &str) -> Attribute {
+    Attribute { key: key.into(), value: Some(value.into()) }
+}
+
 fn media(number: usize, track: &Track) -> Media {
     let mut attributes = Vec::new();
-    let mut add =
-        |key: &str, value: String| attributes.push(Attribute { key: key.into(), value: Some(value.into()) });
     let payload_type = track.payload_type;
     let rtpmap = match &*track.rtpmap {
-        "" if payload_type < 96 && from_static(payload_type).is_some() => None,
+        "" if from_static(payload_type, track.medium).is_some_and(|format| format.describes(track)) => None,
         "" => rtpmap_of(&track.codec, track.clock_rate, track.channels),
         rtpmap => Some(rtpmap.to_owned()),
     };
     if let Some(rtpmap) = rtpmap {
-        add("rtpmap", format!("{payload_type} {rtpmap}"));
+        attributes.push(attribute("rtpmap", &format!("{payload_type} {rtpmap}")));
     }
     if !track.format_parameters.is_empty() {
-        add("fmtp", format!("{payload_type} {}", track.format_parameters));
+        attributes.push(attribute("fmtp", &format!("{payload_type} {}", track.format_parameters)));
     }
     for passed in &track.attributes {
-        let (key, value) = passed.split_once(':').unwrap_or((passed, ""));
-        add(key, value.to_owned());
+        let (key, value) =
+            passed.split_once(':').map_or((&**passed, None), |(key, value)| (key, Some(value)));
+        attributes.push(Attribute { key: key.into(), value: value.map(Box::from) });
     }
-    add("control", format!("trackID={number}"));
+    attributes.push(attribute("control", &format!("trackID={number}")));
     Media {
         kind: match track.medium {
             Medium::Video => "video".into(),

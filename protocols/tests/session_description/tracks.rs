@@ -174,6 +174,7 @@ fn static_payload_types_need_no_rtpmap() {
         );
         assert_eq!((track.payload_type, &*track.rtpmap), (payload_type, ""));
     }
+    assert_eq!(one("m=video 0 RTP/AVP 0").channels, 0, "only audio has channels");
     let own = one("m=audio 0 RTP/AVP 0\na=rtpmap:0 PCMU/16000");
     assert_eq!(own.clock_rate, 16_000, "an announced rate wins");
 }
@@ -199,6 +200,7 @@ fn sections_that_are_not_rtp_are_left_out() {
         "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
         "m=video 0 RTP/AVP 96",
         "m=video 0 RTP/AVP",
+        "m=audio 0 RTP/AVP 96\na=fmtp:96 packetization-mode=1",
     ] {
         let error = tracks(&SessionDescription::parse(text.as_bytes()).unwrap()).expect_err(text);
         assert!(matches!(error, Error::Unsupported { .. }), "{text}: {error}");

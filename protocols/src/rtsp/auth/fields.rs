@@ -76,8 +76,3 @@ fn unquote(value: &str) -> String {
 pub(super) fn quote(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
-
-/// The value as a token: what a token cannot hold is left out.
-pub(super) fn token(value: &str) -> String {
-    value.chars().filter(|c| c.is_ascii_alphanumeric()).collect()
-}
