@@ -146,7 +146,7 @@ fn check_element(element: &Element) -> usize {
     // Text that is not UTF-8 grows when it is read, up to three times.
     assert!(size <= 3 * RTSP_HEADER_BYTES_MAX + RTSP_BODY_BYTES_MAX);
     match decode(&out, usize::MAX) {
-        (again, Ok(true)) => assert_eq!(again, [element.clone()]),
+        (again, Ok(true)) => assert_eq!(again, std::slice::from_ref(element)),
         (_, Err(Error::Limit { .. })) => {}
         other => panic!("{element:?} is written as {other:?}"),
     }
@@ -391,7 +391,7 @@ impl ClientRun {
                     self.requests += 1;
                 }
                 Element::Response(response) => {
-                    assert!([Status::OK, Status::NOT_IMPLEMENTED].contains(&response.status))
+                    assert!([Status::OK, Status::NOT_IMPLEMENTED].contains(&response.status));
                 }
                 Element::Interleaved { .. } => panic!("the machine sends no media"),
             }
