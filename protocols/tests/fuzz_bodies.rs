@@ -36,6 +36,31 @@ fn rtp() {
 }
 
 #[test]
+fn rtsp_client() {
+    run("rtsp_client");
+}
+
+#[test]
+fn rtsp_decoder() {
+    run("rtsp_decoder");
+}
+
+#[test]
+fn rtsp_headers() {
+    run("rtsp_headers");
+}
+
+#[test]
+fn rtsp_server() {
+    run("rtsp_server");
+}
+
+#[test]
+fn sdp() {
+    run("sdp");
+}
+
+#[test]
 fn every_target_has_its_libfuzzer_binary() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
     let mut files = std::fs::read_dir(folder)

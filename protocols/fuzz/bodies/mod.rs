@@ -8,10 +8,21 @@ pub mod codec;
 pub mod reorder;
 pub mod rtcp;
 pub mod rtp;
+pub mod rtsp;
+pub mod sdp;
 
 /// Takes any bytes; panics when a promise is broken.
 pub type Body = fn(&[u8]);
 
 /// Name (of the target and of its folder of seeds) and body.
-pub const TARGETS: &[(&str, Body)] =
-    &[("codec", codec::codec), ("reorder", reorder::reorder), ("rtcp", rtcp::rtcp), ("rtp", rtp::rtp)];
+pub const TARGETS: &[(&str, Body)] = &[
+    ("codec", codec::codec),
+    ("reorder", reorder::reorder),
+    ("rtcp", rtcp::rtcp),
+    ("rtp", rtp::rtp),
+    ("rtsp_client", rtsp::rtsp_client),
+    ("rtsp_decoder", rtsp::rtsp_decoder),
+    ("rtsp_headers", rtsp::rtsp_headers),
+    ("rtsp_server", rtsp::rtsp_server),
+    ("sdp", sdp::sdp),
+];
