@@ -3,7 +3,7 @@
 use crate::{processors, tls};
 use anyhow::{Context, bail};
 use clap::Parser;
-use headwater_engine::{PathSettings, Rtsp, Settings};
+use headwater_engine::{PathSettings, Rtsp, Settings, User};
 use std::collections::HashMap;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -82,6 +82,14 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     session_timeout: Duration,
 
+    /// Let only this user publish, as NAME:PASSWORD; may be given several times
+    #[arg(long, value_name = "NAME:PASSWORD", value_parser = credentials)]
+    publish_user: Vec<(String, String)>,
+
+    /// Let only this user (and publishers) read, as NAME:PASSWORD; may be given several times
+    #[arg(long, value_name = "NAME:PASSWORD", value_parser = credentials)]
+    read_user: Vec<(String, String)>,
+
     /// How much to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: tracing::Level,
@@ -129,9 +137,22 @@ impl Cli {
             },
             path_defaults,
             paths,
+            users: self.users(),
+            nonce: headwater_engine::random_nonce(),
             read_timeout: self.read_timeout,
             write_timeout: self.write_timeout,
         })
+    }
+
+    fn users(&self) -> Vec<User> {
+        let user = |(name, password): &(String, String), may_publish| User {
+            name: name.clone(),
+            password: password.clone(),
+            may_publish,
+            may_read: true,
+        };
+        let publishers = self.publish_user.iter().map(|given| user(given, true));
+        publishers.chain(self.read_user.iter().map(|given| user(given, false))).collect()
     }
 
     /// RTP wants an even port and RTCP the one after (RFC 3550, section 11).
@@ -173,6 +194,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("expected a duration between 0 and one day".to_owned());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+fn credentials(text: &str) -> Result<(String, String), String> {
+    let (name, password) = text.split_once(':').ok_or("expected NAME:PASSWORD")?;
+    Ok((name.to_owned(), password.to_owned()))
 }
 
 fn path_window(text: &str) -> Result<(String, Duration), String> {

@@ -79,6 +79,10 @@ counters! {
     requests,
     /// Requests answered with a status of 400 and above.
     requests_refused,
+    /// Requests answered "unavailable" because their connection asks too fast.
+    requests_throttled,
+    /// Requests with wrong credentials, or credentials that do not allow them.
+    authentication_failures,
     /// Requests that waited inside a module for too long.
     requests_pending_expired,
     /// Panics caught in a session; the session was ended.

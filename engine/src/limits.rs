@@ -71,6 +71,10 @@ pub const PATH_NAME_BYTES_MAX: usize = 1024;
 /// Readers of one stream on one shard.
 pub const READERS_PER_STREAM_MAX: usize = 100_000;
 
+/// Requests of one connection per second, in the long run. Players send one in half a minute.
+pub const REQUESTS_PER_SECOND: f64 = 50.0;
+/// Requests of one connection at once: setting up sixteen tracks takes twenty.
+pub const REQUESTS_BURST: f64 = 200.0;
 /// How long a request may wait inside a module before it is answered "unavailable".
 pub const WALK_PENDING_MAX: Duration = Duration::from_secs(5);
 /// Times one module may suspend the same request.

@@ -1,6 +1,7 @@
 //! What the control core tells the engine at start: addresses, timeouts, and how paths behave.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,10 @@ pub struct Settings {
     pub path_defaults: PathSettings,
     /// Settings by path name.
     pub paths: HashMap<String, PathSettings>,
+    /// Who may publish and read; empty: everybody.
+    pub users: Vec<User>,
+    /// A random text for Digest challenges, the same on all shards.
+    pub nonce: Box<str>,
     /// A publisher without media, or a connection without a request, is closed after this.
     pub read_timeout: Duration,
     /// A reader that takes nothing of what is due is closed after this.
@@ -33,6 +38,21 @@ pub struct Rtsp {
     pub datagrams: Option<(SocketAddr, SocketAddr)>,
     /// A session without request or RTCP is closed after this; announced in the Session header.
     pub session_timeout: Duration,
+}
+
+/// Somebody with a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    pub name: String,
+    pub password: String,
+    pub may_publish: bool,
+    pub may_read: bool,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// How one path behaves.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Index of a shard, below [`limits::SHARDS_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ShardId(pub u8);
+pub(crate) struct ShardId(pub(crate) u8);
 
 impl ShardId {
     pub(crate) fn index(self) -> usize {

@@ -11,9 +11,11 @@
 //!
 //! `filter` sees the raw request and may change it or answer in the protocol's own form, before a path is known.
 
+mod access_control;
 mod access_log;
 mod live_reflector;
 mod path_lookup;
+mod request_rate;
 
 use crate::mesh::ShardId;
 use crate::net::Peer;
@@ -25,9 +27,11 @@ use headwater_protocols::track::Track;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(crate) use access_control::AccessControl;
 pub(crate) use access_log::AccessLog;
 pub(crate) use live_reflector::LiveReflector;
 pub(crate) use path_lookup::PathLookup;
+pub(crate) use request_rate::RequestRate;
 
 /// The places where a module can take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +73,6 @@ pub(crate) struct Request {
     pub(crate) intent: Intent,
     /// Name of the path, without leading and trailing slashes; empty where the request concerns none.
     pub(crate) path: Arc<str>,
-    pub(crate) query: Option<Box<str>>,
     pub(crate) peer: Peer,
     pub(crate) user_agent: Option<Box<str>>,
     /// The value of the Authorization header, not yet verified.
@@ -160,7 +163,7 @@ pub(crate) trait Module {
 
     fn roles(&self) -> &'static [Role];
 
-    fn filter(&mut self, _shard: &mut State, _peer: Peer, _raw: &mut Raw<'_>) -> Filtered {
+    fn filter(&mut self, _shard: &mut State, _connection: ConnectionKey, _raw: &mut Raw<'_>) -> Filtered {
         Filtered::Next
     }
 
@@ -226,7 +229,13 @@ impl Modules {
 
     /// The modules of this build.
     pub(crate) fn built_in() -> Result<Modules, String> {
-        Modules::new(vec![Box::new(PathLookup), Box::new(LiveReflector), Box::new(AccessLog)])
+        Modules::new(vec![
+            Box::new(RequestRate::default()),
+            Box::new(PathLookup),
+            Box::new(AccessControl),
+            Box::new(LiveReflector),
+            Box::new(AccessLog),
+        ])
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -155,7 +155,6 @@ fn option(socket: &Socket, name: i32, value: i32) -> io::Result<()> {
 pub(crate) struct Received {
     /// `None` when the kernel names no IP address.
     pub(crate) peer: Option<Peer>,
-    pub(crate) len: usize,
     /// Size of each datagram but the last; the whole length when there is one.
     pub(crate) segment: usize,
 }
@@ -184,7 +183,7 @@ pub(crate) fn receive(fd: RawFd, buffer: &mut BytesMut) -> io::Result<Received> 
     // SAFETY: the kernel initialised len more bytes, len ≤ spare.len().
     unsafe { buffer.set_len(buffer.len() + len) };
     let segment = train_segment(&message).filter(|segment| *segment > 0).unwrap_or(len);
-    Ok(Received { peer: from_storage(&storage).map(Peer::new), len, segment })
+    Ok(Received { peer: from_storage(&storage).map(Peer::new), segment })
 }
 
 fn train_segment(message: &libc::msghdr) -> Option<usize> {
@@ -244,7 +243,7 @@ mod tests {
         peer.send_to(b"hello", local).expect("sent");
         let mut buffer = BytesMut::with_capacity(2048);
         let received = receive(own.as_raw_fd(), &mut buffer).expect("received on the own socket");
-        assert_eq!((received.len, received.segment, &buffer[..]), (5, 5, &b"hello"[..]));
+        assert_eq!((received.segment, &buffer[..]), (5, &b"hello"[..]));
         assert!(receive(shared.socket.as_raw_fd(), &mut buffer).is_err());
     }
 }

@@ -30,12 +30,11 @@ impl Shard {
     /// Answers one request, now or when a module lets it go on.
     pub(crate) fn rtsp_request(&mut self, key: ConnectionKey, mut request: message::Request) {
         self.state.counters.requests.add(1);
-        let Some(peer) = self.state.connections.get(key).map(|connection| connection.peer) else { return };
         if self.modules.has(Role::Filter) {
             let mut modules = std::mem::take(&mut self.modules);
             let mut filtered = Filtered::Next;
             for module in modules.each(Role::Filter) {
-                filtered = module.filter(&mut self.state, peer, &mut Raw::Rtsp(&mut request));
+                filtered = module.filter(&mut self.state, key, &mut Raw::Rtsp(&mut request));
                 if !matches!(filtered, Filtered::Next) {
                     break;
                 }
@@ -157,7 +156,7 @@ impl Shard {
         let named = self.session_of(key, rtsp);
         let session = self.check_state(key, rtsp, &named)?;
         let role = session.and_then(|session| self.state.sessions.get(session)).map(|s| s.machine.role());
-        let (path, query, _) = split_track(&uri);
+        let (path, ..) = split_track(&uri);
         let intent = match rtsp.method {
             Method::Describe => Intent::Describe,
             Method::Announce => Intent::Publish,
@@ -174,7 +173,6 @@ impl Shard {
             method: rtsp.method.as_str().into(),
             intent,
             path: Arc::from(path.trim_matches('/')),
-            query: query.map(Box::from),
             peer: connection.peer,
             user_agent: rtsp.headers.get("User-Agent").map(Box::from),
             authorization: rtsp.headers.get("Authorization").map(Box::from),
@@ -258,8 +256,7 @@ impl Shard {
     /// Takes over a connection from another shard and answers its request.
     pub(crate) fn adopt(&mut self, moved: Moved) {
         let Moved { socket, peer, local, machine, tls, request } = moved;
-        let now = self.state.now;
-        let key = self.state.add_connection(Connection::new(socket, peer, local, machine, tls, now));
+        let key = self.state.add_connection(Connection::new(socket, peer, local, machine, tls));
         self.guarded(key, |shard| {
             shard.rtsp_request(key, request);
             shard.drive(key);

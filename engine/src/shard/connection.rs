@@ -27,7 +27,9 @@ pub(crate) type Connections = SlotMap<ConnectionKey, Box<Connection>>;
 pub(crate) enum Ending {
     No,
     /// To be closed when the queue is empty; nothing is read any more.
-    AfterWrites,
+    AfterWrites {
+        since: Instant,
+    },
 }
 
 pub(crate) struct Connection {
@@ -39,7 +41,6 @@ pub(crate) struct Connection {
     /// A request that waits inside a module.
     pub(crate) suspended: Option<Box<Suspended>>,
     pub(crate) ending: Ending,
-    pub(crate) opened: Instant,
     /// Since when the kernel takes nothing.
     pub(crate) blocked_since: Option<Instant>,
     queue: VecDeque<Bytes>,
@@ -62,7 +63,6 @@ impl Connection {
         local: SocketAddr,
         machine: Server,
         tls: Option<Box<ServerConnection>>,
-        now: Instant,
     ) -> Connection {
         Connection {
             socket,
@@ -72,7 +72,6 @@ impl Connection {
             sessions: Vec::new(),
             suspended: None,
             ending: Ending::No,
-            opened: now,
             blocked_since: None,
             queue: VecDeque::new(),
             queued_bytes: 0,

@@ -123,31 +123,28 @@ impl State {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.queue_rest(rest).is_err() {
-            connection.ending = Ending::AfterWrites;
+            connection.ending = Ending::AfterWrites { since: now };
             self.counters.closed_control_queue.add(1);
         }
         if connection.blocked_since.is_none() {
             connection.blocked_since = Some(now);
             self.poller.watch_writable(connection.fd(), Target::Connection(key).token());
         }
-        self.set_readers(key, Flow::Flowing, Flow::Blocked);
+        self.set_readers(key, Flow::blocked);
     }
 
-    /// Moves the readers on a connection from one flow to another.
-    fn set_readers(&mut self, key: ConnectionKey, from: Flow, to: Flow) {
+    /// Changes the flow of the readers on a connection.
+    fn set_readers(&mut self, key: ConnectionKey, change: fn(Flow) -> Flow) {
         let Some(connection) = self.connections.get(key) else { return };
         for session in connection.sessions.clone() {
             let Some(session) = self.sessions.get(session) else { continue };
             let (Some(stream_key), Some(reader)) = (session.stream, session.reader) else { continue };
             let Some(stream) = self.streams.get_mut(stream_key) else { continue };
             if let Some(reader) = stream.readers.get_mut(reader)
-                && reader.flow == from
                 && reader.connection() == Some(key)
             {
-                reader.flow = to;
-                if to == Flow::Flowing {
-                    self.mark_dirty(stream_key);
-                }
+                reader.flow = change(reader.flow);
+                self.mark_dirty(stream_key);
             }
         }
     }
@@ -289,7 +286,7 @@ impl Shard {
         state.counters.connections_accepted.add(1);
         let machine = Server::new(Arc::clone(&state.rtsp_config), state.now);
         let local = Peer::new(local).0;
-        let key = state.add_connection(Connection::new(socket, peer, local, machine, tls, state.now));
+        let key = state.add_connection(Connection::new(socket, peer, local, machine, tls));
         // Most clients have sent their first request by now.
         self.read_connection(key);
     }
@@ -463,11 +460,11 @@ impl Shard {
             return;
         }
         connection.blocked_since = None;
-        if connection.ending == Ending::AfterWrites {
+        if connection.ending != Ending::No {
             tcp::shutdown_write(&connection.socket);
             return;
         }
-        self.state.set_readers(key, Flow::Blocked, Flow::Flowing);
+        self.state.set_readers(key, Flow::unblocked);
     }
 
     /// Closes a connection at once. Sessions over UDP stay; those interleaved on it end.
@@ -483,8 +480,7 @@ impl Shard {
         self.leave_sessions(key, reason);
         let Some(connection) = self.state.connections.get_mut(key) else { return };
         connection.suspended = None;
-        connection.ending = Ending::AfterWrites;
-        connection.opened = self.state.now;
+        connection.ending = Ending::AfterWrites { since: self.state.now };
         if !connection.is_blocked() {
             tcp::shutdown_write(&connection.socket);
         }

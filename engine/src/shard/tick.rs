@@ -38,8 +38,8 @@ impl Shard {
                 .is_some_and(|since| now.saturating_duration_since(since) >= write_timeout)
             {
                 stuck.push(key);
-            } else if connection.ending == Ending::AfterWrites {
-                if !connection.is_blocked() && now.saturating_duration_since(connection.opened) >= LINGER {
+            } else if let Ending::AfterWrites { since } = connection.ending {
+                if !connection.is_blocked() && now.saturating_duration_since(since) >= LINGER {
                     lingering.push(key);
                 }
             } else if connection.machine.poll_timeout().is_some_and(|timeout| timeout <= now) {
@@ -98,9 +98,9 @@ impl Shard {
             let publisher = self.state.sessions.get(key).is_some_and(|session| session.publisher.is_some());
             let counters = &self.state.counters;
             if publisher {
-                counters.publishers_timed_out.add(1)
+                counters.publishers_timed_out.add(1);
             } else {
-                counters.sessions_timed_out.add(1)
+                counters.sessions_timed_out.add(1);
             }
             self.close_session_and_connection(key, reason);
         }

@@ -265,7 +265,7 @@ fn ready(reader: &mut Reader, log: &Log, now: Instant, counters: &Counters) -> b
             start_waiting(reader, log, now)
         }
         Flow::Waiting { .. } => start_waiting(reader, log, now),
-        Flow::Blocked | Flow::Paused => false,
+        Flow::Blocked | Flow::BlockedWaiting { .. } | Flow::Paused => false,
     }
 }
 

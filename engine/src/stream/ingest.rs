@@ -217,7 +217,8 @@ impl Ingest {
         let track = &mut self.tracks[track];
         let block = track.reception.report_block(now)?;
         let mut reports = ReportBlocks::new();
-        reports.push(block);
+        let room = reports.push(block);
+        debug_assert!(room, "one block fits");
         let mut bytes = BytesMut::with_capacity(64);
         rtcp::ReceiverReport { ssrc: track.ssrc, reports }.write(&mut bytes);
         rtcp::write_sdes_cname(track.ssrc, CNAME, &mut bytes);

@@ -42,7 +42,7 @@ impl Log {
         let behind = self.end.saturating_sub(position);
         let index = match self.batches.back() {
             // Almost every reader wants the newest batch alone.
-            Some(last) if behind <= last.end() - last.first => self.batches.len() - 1,
+            Some(last) if (1..=last.end() - last.first).contains(&behind) => self.batches.len() - 1,
             _ => self.batches.partition_point(|batch| batch.end() <= position),
         };
         self.batches.range(index..)

@@ -180,8 +180,4 @@ impl Stream {
             Side::Replica(replica) => Some(replica),
         }
     }
-
-    pub(crate) fn has_publisher(&self) -> bool {
-        matches!(&self.side, Side::Home(home) if home.publisher.is_some())
-    }
 }

@@ -22,8 +22,30 @@ pub(crate) enum Flow {
     Blocked,
     /// Waits for a random access point at or after its cursor.
     Waiting { since: Instant },
+    /// Both: waits for a random access point on a connection that is full.
+    BlockedWaiting { since: Instant },
     /// Its session is paused.
     Paused,
+}
+
+impl Flow {
+    /// After the connection became full.
+    pub(crate) fn blocked(self) -> Flow {
+        match self {
+            Flow::Flowing | Flow::Blocked => Flow::Blocked,
+            Flow::Waiting { since } | Flow::BlockedWaiting { since } => Flow::BlockedWaiting { since },
+            Flow::Paused => Flow::Paused,
+        }
+    }
+
+    /// After the connection took all that waited.
+    pub(crate) fn unblocked(self) -> Flow {
+        match self {
+            Flow::Blocked | Flow::Flowing => Flow::Flowing,
+            Flow::BlockedWaiting { since } | Flow::Waiting { since } => Flow::Waiting { since },
+            Flow::Paused => Flow::Paused,
+        }
+    }
 }
 
 /// Where the packets of a datagram reader go.

@@ -1,0 +1,65 @@
+//! Access control by a list of users: takes part in `authenticate`. Without users everything is open.
+//!
+//! RTSP clients are challenged with Digest (RFC 7616) and Basic (RFC 7617) and may answer with either. The nonce is the
+//! same on all shards, since a client may come back on another one, and lives as long as the process; what Digest
+//! protects against here is reading the password off the wire.
+
+use super::{Flow, Intent, Module, Rejection, RejectionKind, Request, Role};
+use crate::settings::User;
+use crate::shard::State;
+use headwater_protocols::rtsp::auth::{Authorization, Challenge, Scheme};
+
+const REALM: &str = "headwater";
+
+pub(crate) struct AccessControl;
+
+impl Module for AccessControl {
+    fn name(&self) -> &'static str {
+        "access-control"
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        &[Role::Authenticate]
+    }
+
+    fn authenticate(&mut self, shard: &mut State, request: &mut Request) -> Flow {
+        let users = &shard.settings.users;
+        let wanted: fn(&User) -> bool = match request.intent {
+            Intent::Control => return Flow::Next,
+            Intent::Describe | Intent::Read => |user| user.may_read,
+            Intent::Publish => |user| user.may_publish,
+        };
+        if users.is_empty() {
+            return Flow::Next;
+        }
+        let nonce = &*shard.settings.nonce;
+        let Some(header) = &request.authorization else {
+            return Flow::Reject(challenged(nonce, "credentials are required"));
+        };
+        let given = Authorization::parse(header).ok();
+        let matches = |user: &User| {
+            given
+                .as_ref()
+                .is_some_and(|given| given.verify(&request.method, nonce, REALM, &user.name, &user.password))
+        };
+        match users.iter().find(|user| matches(user)) {
+            Some(user) if wanted(user) => Flow::Next,
+            Some(user) => {
+                shard.counters.authentication_failures.add(1);
+                let reason = format!("user \"{}\" may not do this", user.name);
+                Flow::Reject(Rejection::new(RejectionKind::Forbidden, reason))
+            }
+            None => {
+                shard.counters.authentication_failures.add(1);
+                Flow::Reject(challenged(nonce, "wrong user or password"))
+            }
+        }
+    }
+}
+
+fn challenged(nonce: &str, reason: &str) -> Rejection {
+    let challenge = Challenge::new(REALM, nonce);
+    let challenges =
+        [Scheme::Digest, Scheme::Basic].map(|scheme| challenge.header_value(scheme).into()).into();
+    Rejection::new(RejectionKind::Unauthenticated { challenges }, reason)
+}

@@ -1,0 +1,90 @@
+//! Request rate: takes part in `filter` and `interval`. A connection that asks faster than any player does is answered
+//! 503 until it slows down, before its requests are understood and cost more.
+
+use super::{Filtered, Module, Raw, Role};
+use crate::limits;
+use crate::shard::{ConnectionKey, State};
+use headwater_protocols::rtsp::message::{Response, Status};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// A token bucket per connection that has asked lately.
+#[derive(Default)]
+pub(crate) struct RequestRate {
+    buckets: HashMap<ConnectionKey, Bucket>,
+}
+
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    fn full(now: Instant) -> Bucket {
+        Bucket { tokens: limits::REQUESTS_BURST, filled: now }
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * limits::REQUESTS_PER_SECOND).min(limits::REQUESTS_BURST);
+        self.filled = now;
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        let enough = self.tokens >= 1.0;
+        if enough {
+            self.tokens -= 1.0;
+        }
+        enough
+    }
+}
+
+impl Module for RequestRate {
+    fn name(&self) -> &'static str {
+        "request-rate"
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        &[Role::Filter, Role::Interval]
+    }
+
+    fn filter(&mut self, shard: &mut State, connection: ConnectionKey, raw: &mut Raw<'_>) -> Filtered {
+        let now = shard.now;
+        if self.buckets.entry(connection).or_insert_with(|| Bucket::full(now)).take(now) {
+            return Filtered::Next;
+        }
+        shard.counters.requests_throttled.add(1);
+        let Raw::Rtsp(request) = raw;
+        tracing::trace!(method = request.method.as_str(), "throttled");
+        Filtered::Responded(Response::new(Status::SERVICE_UNAVAILABLE).header("Retry-After", "1"))
+    }
+
+    fn interval(&mut self, shard: &mut State) {
+        let now = shard.now;
+        self.buckets.retain(|_, bucket| {
+            bucket.fill(now);
+            bucket.tokens < limits::REQUESTS_BURST
+        });
+        self.buckets.shrink_to(1024);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bucket;
+    use crate::limits;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_flood_is_cut_to_the_rate_and_a_player_never_notices() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(start);
+        let burst = (0..10_000).filter(|_| bucket.take(start)).count();
+        assert_eq!(burst as f64, limits::REQUESTS_BURST);
+        let later = start + Duration::from_secs(1);
+        assert_eq!((0..10_000).filter(|_| bucket.take(later)).count() as f64, limits::REQUESTS_PER_SECOND);
+        let mut player = Bucket::full(start);
+        assert!((0..1000).all(|n| player.take(start + Duration::from_millis(n * 100))));
+    }
+}
