@@ -3,6 +3,7 @@
 
 mod auth;
 mod captures;
+mod client;
 mod decoder;
 mod headers;
 mod pair;
