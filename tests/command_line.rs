@@ -38,7 +38,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() -> Result<()> {
         (&["--shards", "0"], "shards"),
         (&["--rtsp-address", "nowhere"], "rtsp-address"),
         (&["--delivery-window", "soon"], "delivery-window"),
-        (&["--rtsps-address", "127.0.0.1:0"], "rtsps-cert"),
+        (&["--rtsps-cert", "/nowhere.pem"], "rtsps-key"),
         (&["--frobnicate"], "frobnicate"),
     ];
     for (arguments, named) in cases {

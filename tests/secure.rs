@@ -49,7 +49,7 @@ fn ffmpeg_publishes_and_reads_over_tls() -> Result<()> {
 #[test]
 fn what_is_no_tls_is_closed() -> Result<()> {
     let certificate = Some(certificate("no-tls")?);
-    let arguments = vec!["--read-timeout", "1s"];
+    let arguments = vec!["--read-timeout", "1s", "--session-timeout", "2s"];
     let server = Server::launch(&Launch { certificate, arguments, ..Launch::default() })?;
     let rtsps = server.rtsps.context("RTSPS is not listened on")?;
     let descriptors = server.descriptors()?;
