@@ -209,6 +209,18 @@ fn whole_messages_sessions_and_slow_answers_keep_it_alive() {
 }
 
 #[test]
+fn packets_and_refused_requests_are_signs_of_life() {
+    let start = Instant::now();
+    let later = start + Duration::from_secs(50);
+    for input in ["$\0\0\u{1}x", "RTSP/1.0 200 OK\r\n\r\n", "OPTIONS * RTSP/1.0\r\n\r\n"] {
+        let mut server = server(start);
+        server.handle_input(later, input.into());
+        while server.poll_event().is_some() {}
+        assert_eq!(server.poll_timeout(), Some(later + IDLE), "{input:?}");
+    }
+}
+
+#[test]
 fn the_end_is_told_once() {
     let now = Instant::now();
     let mut clean = server(now);

@@ -127,6 +127,7 @@ fn the_first_fitting_transport_is_taken() {
         (offer, udp, Role::Read, Ok(0)),
         (offer, both, Role::Publish, Err(400)),
         ("RTP/AVP;multicast", both, Role::Read, Err(461)),
+        ("RTP/AVP;multicast;client_port=5000-5001", both, Role::Read, Err(461)),
         ("RTP/AVP;unicast", both, Role::Read, Err(461)),
         ("RTP/AVP;unicast;client_port=0-1", both, Role::Read, Err(461)),
         ("RTP/AVP/TCP;interleaved=0-1", udp, Role::Read, Err(461)),
