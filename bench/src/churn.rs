@@ -93,6 +93,7 @@ fn cycle(options: &ChurnOptions, running: &Running) -> Result<([f64; 4], Vec<Str
         paths: 1,
         shape,
         publish: Some(Publish::Tcp),
+        held: 0,
     })?;
     load.publish()?;
     load.churn((options.cycles / 10).max(options.concurrency * 4)).context("warm-up")?;

@@ -24,7 +24,7 @@ pub(crate) struct Contender {
 /// How a contender comes to life.
 #[derive(Debug, Clone)]
 pub(crate) enum Launch {
-    Floor(StreamOptions),
+    Floor { stream: StreamOptions, window_ms: u64 },
     Server(ServerOptions),
     Peer(Peer),
     Target { address: SocketAddr, process: u32 },
@@ -94,7 +94,7 @@ impl Contender {
                     .with_context(|| format!("nobody answers at {address}"))?;
                 Ok(Running { address: *address, scope: Scope::Process(*process), child: None, log: None })
             }
-            Launch::Floor(stream) => {
+            Launch::Floor { stream, window_ms } => {
                 let mut command = Command::new(std::env::current_exe().context("where this program is")?);
                 command.args(["floor-sender", "--protocol", stream.protocol.as_str()]);
                 command.args([
@@ -105,6 +105,7 @@ impl Contender {
                 ]);
                 command.args(["--fps", &stream.fps.to_string(), "--paths", &stream.paths.to_string()]);
                 command.args(["--packet-bytes", &stream.packet_bytes.to_string()]);
+                command.args(["--window-ms", &window_ms.to_string()]);
                 self.spawn(command, cpus, None)
             }
             Launch::Server(options) => self.spawn(server_command(options, 0)?, cpus, None),

@@ -1,13 +1,13 @@
 //! One publisher per path, many readers: the contenders in turn, round by round, in one invocation.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::contender::{Contender, Launch, Running};
 use crate::figures::{FIGURES, Measurement, Summaries};
 use crate::load::{Load, Outcome, Plan};
-use crate::options::{Cores, FanoutOptions, LoadOptions};
+use crate::options::{Cores, FanoutOptions, LoadOptions, StreamOptions};
 use crate::procfs::{self, Scope};
 use crate::report::{self, Progress, Run};
 use crate::sys::process::{pin, raise_descriptor_limit};
@@ -17,7 +17,10 @@ pub(crate) fn fanout(options: &FanoutOptions) -> Result<bool> {
     let stream = &options.load.stream;
     let mut contenders = Vec::new();
     if !options.no_floor {
-        contenders.push(Contender { name: "floor".to_owned(), launch: Launch::Floor(stream.clone()) });
+        contenders.push(floor_contender("floor", stream, 0));
+        if let Some(window_ms) = options.server.window_ms.filter(|&window| window > 0) {
+            contenders.push(floor_contender("floor-window", stream, window_ms));
+        }
     }
     if let (Some(url), Some(process)) = (&options.target, options.pid) {
         contenders.push(Contender { name: "target".to_owned(), launch: Launch::target(url, process)? });
@@ -34,9 +37,12 @@ pub(crate) fn fanout(options: &FanoutOptions) -> Result<bool> {
 
 /// `floor`. True when all checks and expectations were met.
 pub(crate) fn floor(options: &LoadOptions) -> Result<bool> {
-    let launch = Launch::Floor(options.stream.clone());
     let cores = options.cores.resolve(1)?;
-    compete(options, &[Contender { name: "floor".to_owned(), launch }], &cores, None)
+    compete(options, &[floor_contender("floor", &options.stream, 0)], &cores, None)
+}
+
+fn floor_contender(name: &str, stream: &StreamOptions, window_ms: u64) -> Contender {
+    Contender { name: name.to_owned(), launch: Launch::Floor { stream: stream.clone(), window_ms } }
 }
 
 fn compete(
@@ -47,8 +53,11 @@ fn compete(
 ) -> Result<bool> {
     options.validate()?;
     let names: Vec<String> = contenders.iter().map(|contender| contender.name.clone()).collect();
-    let subject =
-        names.iter().find(|name| *name != "floor").or(names.first()).context("nothing to measure")?;
+    let subject = names
+        .iter()
+        .find(|name| !name.starts_with("floor"))
+        .or(names.first())
+        .context("nothing to measure")?;
     ensure!(
         names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1),
         "a name is given twice"
@@ -161,7 +170,10 @@ fn run_load(
     progress: &Progress,
 ) -> Result<Measurement> {
     let stream = &options.stream;
-    let floor = matches!(contender.launch, Launch::Floor(_));
+    let window_ms = match contender.launch {
+        Launch::Floor { window_ms, .. } => Some(window_ms),
+        _ => None,
+    };
     let plan = Plan {
         protocol: stream.protocol,
         address: running.address,
@@ -169,14 +181,17 @@ fn run_load(
         sampled: options.sampled(),
         paths: stream.paths,
         shape: stream.shape()?.0,
-        publish: (!floor).then_some(options.publish),
+        publish: window_ms.is_none().then_some(options.publish),
+        held: window_ms.unwrap_or(0) * u64::from(stream.fps) / 1_000,
     };
     let mut load = Load::new(plan)?;
     load.publish()?;
     // The server's log of the stream fills before its memory is looked at.
-    load.run_for(Duration::from_millis(if floor { 50 } else { 1_500 }), |_| {})?;
+    load.run_for(Duration::from_millis(if window_ms.is_some() { 50 } else { 1_500 }), |_| {})?;
     let memory_before = running.scope.memory()?;
+    let ramp_start = Instant::now();
     load.ramp(|playing| progress.ramped(playing))?;
+    let ramp = ramp_start.elapsed();
     load.settle(Duration::from_secs_f64(options.warmup))?;
 
     let own = Scope::Process(std::process::id());
@@ -197,6 +212,7 @@ fn run_load(
     let own = own_after.since(&own_before);
     Ok(Measurement {
         readers: stream.readers,
+        ramp,
         cpu: cpu_after.since(&cpu_before),
         cores_busy: (busy_after - busy_before) as f64 / window,
         load_share: own.total() as f64 / window,

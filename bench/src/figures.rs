@@ -4,7 +4,6 @@
 //! figure, latencies of all rounds in one histogram, failures added up. Ratios are made within a round, between
 //! neighbours in time, and then the median is taken: a machine that gets slower does not change them.
 
-#[cfg(test)]
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -18,6 +17,8 @@ use crate::procfs::{CpuTime, Memory};
 pub(crate) struct Measurement {
     pub(crate) readers: usize,
     pub(crate) outcome: Outcome,
+    /// From the first connect to the last PLAY.
+    pub(crate) ramp: Duration,
     /// Of the server within the window.
     pub(crate) cpu: CpuTime,
     /// Part of the server's cores' time that they were busy with anything.
@@ -63,6 +64,7 @@ pub(crate) const FIGURES: &[(&str, &str, usize)] = &[
     ("disconnects", "", 0),
     ("publish_late_max_ms", "ms", 2),
     ("publish_stalls", "pictures", 0),
+    ("ramp_s", "s", 2),
     ("load_share", "cores", 3),
     ("load_wait_share", "cores", 3),
 ];
@@ -106,6 +108,7 @@ impl Measurement {
             "disconnects" => tally.disconnects as f64,
             "publish_late_max_ms" => self.outcome.publish_late_max.as_secs_f64() * 1e3,
             "publish_stalls" => self.outcome.publish_stalls as f64,
+            "ramp_s" => self.ramp.as_secs_f64(),
             "load_share" => self.load_share,
             "load_wait_share" => self.load_wait_share,
             "wait_share" => self.cpu.waited as f64 / 1e9 / seconds,
@@ -263,6 +266,7 @@ mod tests {
         outcome.tally.checked = 1;
         Measurement {
             readers: 100,
+            ramp: Duration::from_secs(1),
             outcome,
             cpu: CpuTime { user: cpu_ms * 250_000, system: cpu_ms * 750_000, waited: 0 },
             cores_busy: 0.5,

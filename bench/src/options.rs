@@ -117,7 +117,7 @@ pub(crate) struct ServerOptions {
     /// Shards of the server under test.
     #[arg(long, default_value_t = 1)]
     pub(crate) shards: usize,
-    /// Delivery window of the server under test, in milliseconds.
+    /// Delivery window of the server under test, in milliseconds. A floor with the same window runs too.
     #[arg(long)]
     pub(crate) window_ms: Option<u64>,
 }
@@ -194,6 +194,9 @@ pub(crate) struct ChurnOptions {
 pub(crate) struct FloorSenderOptions {
     #[command(flatten)]
     pub(crate) stream: StreamOptions,
+    /// Sends what came up in so many milliseconds at once.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) window_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -224,7 +227,9 @@ impl std::str::FromStr for Peer {
 
 fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    !name.is_empty() && name.chars().all(fits) && !["floor", "headwater", "target"].contains(&name)
+    !name.is_empty()
+        && name.chars().all(fits)
+        && !["floor", "floor-window", "headwater", "target"].contains(&name)
 }
 
 impl StreamOptions {

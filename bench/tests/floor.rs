@@ -62,6 +62,20 @@ fn a_floor_that_does_wrong_fails_its_checks() {
     }
 }
 
+/// A window must lower the count of calls, not what arrives; the delay must show.
+#[test]
+fn a_window_delays_and_loses_nothing() {
+    for protocol in ["rtsp-tcp", "rtsp-udp"] {
+        let output = bench(&format!(
+            "fanout --no-server --window-ms 200 --protocol {protocol} --readers 20 --rounds 1 --seconds 4 --warmup 0.5"
+        ));
+        assert!(output.status.success(), "{protocol}: {}", stderr(&output));
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+        let p50 = line["contenders"]["floor-window"]["figures"]["latency_p50_ms"].as_f64().expect("a number");
+        assert!((60.0..=200.0).contains(&p50), "{protocol}: {p50} ms");
+    }
+}
+
 #[test]
 fn an_unmet_expectation_fails_the_run_and_says_so() {
     let output = floor("rtsp-tcp", " --expect tcp.cpu_us_per_reader_second<=0");

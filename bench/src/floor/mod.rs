@@ -47,6 +47,9 @@ pub(crate) fn send(options: &FloorSenderOptions) -> Result<()> {
         (0..stream.paths).map(|path| Pictures::new(path as u16, shape, framing)).collect();
     let mut pace = Pace::new(Instant::now(), stream.fps, stream.paths as u32);
     let fault = Fault::from_environment()?;
+    // Pictures per call: more than one with a window.
+    let window = (options.window_ms * u64::from(stream.fps) / 1_000).max(1) as usize;
+    let mut held: Vec<Vec<Vec<u8>>> = vec![Vec::new(); stream.paths];
     let mut count = 0_u64;
     loop {
         let now = Instant::now();
@@ -58,6 +61,13 @@ pub(crate) fn send(options: &FloorSenderOptions) -> Result<()> {
         let sent_at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
         let bytes = pictures[path].stamped(sent_at);
         count += 1;
+        if window > 1 {
+            held[path].push(bytes.to_vec());
+            if held[path].len() == window {
+                deliver_held(&socket, shape, framing, &mut readers[path], &mut held[path])?;
+            }
+            continue;
+        }
         match fault.filter(|_| count.is_multiple_of(fault::EVERY)) {
             Some(fault) => {
                 let bytes = fault.apply(shape, framing, bytes, &mut readers[path]);
@@ -88,6 +98,29 @@ fn greet(listener: &TcpListener, framing: Framing) -> Result<(usize, Destination
         }
     };
     Ok((path, destination))
+}
+
+/// Several pictures to each of `readers`: over TCP in one call, over UDP in one each, since a segmented send may
+/// only have its last segment shorter.
+fn deliver_held(
+    socket: &UdpSocket,
+    shape: Shape,
+    framing: Framing,
+    readers: &mut [Destination],
+    held: &mut Vec<Vec<u8>>,
+) -> Result<()> {
+    match framing {
+        Framing::Interleaved { .. } => deliver(socket, shape, readers, &held.concat())?,
+        Framing::Datagrams => {
+            for reader in readers {
+                for bytes in held.iter() {
+                    deliver(socket, shape, std::slice::from_mut(reader), bytes)?;
+                }
+            }
+        }
+    }
+    held.clear();
+    Ok(())
 }
 
 /// One picture to each of `readers`. A reader that does not keep up ends the floor: it would no longer be the same

@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) shape: Shape,
     /// None: the contender makes the pictures itself (the floor).
     pub(crate) publish: Option<Publish>,
+    /// Pictures that the floor holds back at most, so that they may fall out of the window.
+    pub(crate) held: u64,
 }
 
 /// What a window showed.
@@ -214,7 +216,10 @@ impl Load {
         let wire = self.plan.shape.wire_bytes(self.plan.protocol.framing()) as u64;
         let expected = |load: &Load, index: usize| match load.plan.publish {
             Some(_) => published[index % load.plan.paths] * wire,
-            None => (window.as_secs_f64() * f64::from(load.plan.shape.fps)) as u64 * wire,
+            None => {
+                let made = (window.as_secs_f64() * f64::from(load.plan.shape.fps)) as u64;
+                made.saturating_sub(load.plan.held) * wire
+            }
         };
         let share = |load: &Load, index: usize| {
             let intake = &load.readers[index].intake;
