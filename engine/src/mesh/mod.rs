@@ -5,6 +5,8 @@
 //! counted (the replica sees the gap and restarts at a random access point); control messages always wait.
 
 pub(crate) mod spsc;
+#[cfg(test)]
+mod spsc_tests;
 mod sync;
 
 use crate::counters::Counters;

@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::limits;
 use bytes::BytesMut;
 use headwater_protocols::codec::RandomAccess;
+use headwater_protocols::limits::RTP_MISORDER_MAX;
 use headwater_protocols::rtcp::{self, Ntp, ReportBlocks, SenderReport};
 use headwater_protocols::rtp::{self, Reception, Rewrite, Sequence, Ticks};
 use headwater_protocols::track::{Medium, Track};
@@ -108,7 +109,6 @@ impl Ingest {
             ours.payload_type_in = theirs.payload_type;
             ours.source = None;
             ours.access_unit = None;
-            ours.reception = Reception::new();
             ours.reported = None;
             ours.first_packet = None;
             if ours.random_access.is_some() {
@@ -260,10 +260,7 @@ impl Ingest {
 impl IngestTrack {
     /// A new source: its first packet follows the last one that readers saw, in number and in time.
     fn rebase(&mut self, now: Instant, packet: &rtp::Packet<'_>) {
-        if self.source.is_some() {
-            self.reception = Reception::new();
-            self.reported = None;
-        }
+        self.reported = None;
         self.source = Some(packet.ssrc);
         self.first_packet = Some(now);
         if let Some(last) = self.last {
@@ -277,7 +274,9 @@ impl IngestTrack {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload_bytes as u32);
         // Late packets (out of order over TCP never, over UDP rarely) do not move the end of the numbering back.
-        let newer = self.last.is_none_or(|last| sent.sequence.distance(last.sequence) > 0);
+        // A sender that starts its numbering anew does; everybody follows it there.
+        let ahead = self.last.map_or(1, |last| sent.sequence.distance(last.sequence));
+        let newer = ahead > 0 || ahead < -RTP_MISORDER_MAX;
         if newer {
             self.last = Some(Last { sequence: sent.sequence, ticks: sent.timestamp, at: now });
         }
