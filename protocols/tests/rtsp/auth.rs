@@ -135,6 +135,12 @@ fn an_authenticator_answers_every_challenge() {
             seen.push(value);
         }
         assert_eq!(nonce == "n3", seen[0] != seen[1], "nc counts where there is one");
+        authenticator.take(values.iter().copied()).unwrap();
+        assert_eq!(
+            authenticator.authorize("PLAY", "rtsp://h/a,b").as_ref(),
+            Some(&seen[0]),
+            "from the beginning"
+        );
     }
     let error = Authenticator::new("u", "p").take(["Negotiate"].into_iter()).expect_err("nothing to answer");
     assert_eq!(error.status().0, 401);

@@ -170,6 +170,7 @@ fn ranges_that_are_no_time_are_refused() {
         "npt=0:60:00-",
         "npt=1.-2.x",
         "clock=-",
+        "clock=19961108T142361Z-",
         "clock=19960230T000000Z-",
         "clock=19961108T250000Z-",
         "clock=1996110T1423000Z-",

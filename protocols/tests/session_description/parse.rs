@@ -92,7 +92,9 @@ fn odd_origins_names_and_media_lines() {
     let expected = |port, formats: &str| (port, "RTP/AVP".to_owned(), formats.to_owned());
     assert_eq!(media("video 5000 RTP/AVP 96 97"), expected(5000, "96 97"));
     assert_eq!(media("video 5000/2 RTP/AVP 96"), expected(5000, "96"));
-    assert_eq!(media("video 0 0 RTP/AVP 96"), expected(0, "96"));
+    assert_eq!(media("video 5000 6000 RTP/AVP 96"), expected(5000, "96"));
+    let kept = parse("c=IN IP4 h\nc=garbage\nm=audio 0 RTP/AVP 0").connection;
+    assert_eq!(&*kept.unwrap().address, "h");
     assert_eq!(media("video RTP/AVP 96"), expected(0, "96"));
     assert_eq!(media("video  99999   RTP/AVP   96"), expected(0, "96"));
     assert_eq!(media("video 0 RTP/AVP"), expected(0, ""));

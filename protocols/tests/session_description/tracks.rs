@@ -200,6 +200,7 @@ fn sections_that_are_not_rtp_are_left_out() {
         "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
         "m=video 0 RTP/AVP 96",
         "m=video 0 RTP/AVP",
+        "m=audio 0 RTP/AVP 200\na=rtpmap:200 opus/48000",
         "m=audio 0 RTP/AVP 96\na=fmtp:96 packetization-mode=1",
     ] {
         let error = tracks(&SessionDescription::parse(text.as_bytes()).unwrap()).expect_err(text);
@@ -241,7 +242,9 @@ fn the_description_for_readers() {
         m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z0LADNoFBn58BEAAAAMAQAAAB4PFCqg=,aM4PyA==; profile-level-id=42C00C\r\na=control:trackID=0\r\n\
         m=audio 0 RTP/AVP 97\r\na=rtpmap:97 opus/48000/2\r\na=ptime:20\r\na=control:trackID=1\r\n\
         m=audio 0 RTP/AVP 0\r\na=ptime:20\r\na=control:trackID=2\r\n";
-    assert_eq!(describe("live/x", &[video, opus, pcmu]), expected);
+    assert_eq!(describe("live/x", &[video, opus.clone(), pcmu]), expected);
+    let mono = Track { channels: 1, ..opus.clone() };
+    assert!(describe("", &[mono]).contains("opus/48000/2\r\n"), "RFC 7587, section 7");
     assert!(describe("", &[]).contains("\r\ns=-\r\n"), "a name is required");
 }
 
