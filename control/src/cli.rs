@@ -138,7 +138,6 @@ impl Cli {
             path_defaults,
             paths,
             users: self.users(),
-            nonce: headwater_engine::random_nonce(),
             read_timeout: self.read_timeout,
             write_timeout: self.write_timeout,
         })

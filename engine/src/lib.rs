@@ -29,11 +29,6 @@ mod stream;
 pub use counters::Counters;
 pub use settings::{PathSettings, Rtsp, Settings, User};
 
-/// A random text that cannot be guessed, for [`Settings::nonce`].
-pub fn random_nonce() -> Box<str> {
-    rtsp::session_id(ShardId(0))
-}
-
 use door::{Ask, Door};
 use mesh::{Mesh, ShardId};
 use net::listen::{self, Datagram};

@@ -20,8 +20,6 @@ pub struct Settings {
     pub paths: HashMap<String, PathSettings>,
     /// Who may publish and read; empty: everybody.
     pub users: Vec<User>,
-    /// A random text for Digest challenges, the same on all shards.
-    pub nonce: Box<str>,
     /// A publisher without media, or a connection without a request, is closed after this.
     pub read_timeout: Duration,
     /// A reader that takes nothing of what is due is closed after this.

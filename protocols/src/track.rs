@@ -42,7 +42,9 @@ pub enum Codec {
     G722,
     G726,
     /// Linear PCM, 8, 16 or 24 bits (RFC 3551, RFC 3190).
-    Lpcm { bits: u8 },
+    Lpcm {
+        bits: u8,
+    },
     Vorbis,
     Speex,
     /// SMPTE 336M metadata (RFC 6597).

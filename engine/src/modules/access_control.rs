@@ -1,8 +1,7 @@
 //! Access control by a list of users: takes part in `authenticate`. Without users everything is open.
 //!
-//! RTSP clients are challenged with Digest (RFC 7616) and Basic (RFC 7617) and may answer with either. The nonce is the
-//! same on all shards, since a client may come back on another one, and lives as long as the process; what Digest
-//! protects against here is reading the password off the wire.
+//! RTSP clients are challenged with Digest (RFC 7616) and Basic (RFC 7617) and may answer with either. Each connection
+//! has a nonce of its own, so an answer read off the wire is worth nothing on another connection.
 
 use super::{Flow, Intent, Module, Rejection, RejectionKind, Request, Role};
 use crate::settings::User;
@@ -32,7 +31,8 @@ impl Module for AccessControl {
         if users.is_empty() {
             return Flow::Next;
         }
-        let nonce = &*shard.settings.nonce;
+        let Some(connection) = shard.connections.get_mut(request.connection) else { return Flow::Next };
+        let nonce = connection.nonce.get_or_insert_with(|| crate::rtsp::session_id(shard.id));
         let Some(header) = &request.authorization else {
             return Flow::Reject(challenged(nonce, "credentials are required"));
         };

@@ -12,20 +12,12 @@ mod read;
 mod request;
 
 use crate::mesh::ShardId;
-use crate::net::Peer;
-use headwater_protocols::rtsp::server::Server;
-use rustls::ServerConnection;
-use socket2::Socket;
+use crate::shard::connection::Connection;
 use std::fmt::Write;
-use std::net::SocketAddr;
 
 /// A connection on its way to another shard, with the request that is to be answered there.
 pub(crate) struct Moved {
-    pub(crate) socket: Socket,
-    pub(crate) peer: Peer,
-    pub(crate) local: SocketAddr,
-    pub(crate) machine: Server,
-    pub(crate) tls: Option<Box<ServerConnection>>,
+    pub(crate) connection: Box<Connection>,
     pub(crate) request: headwater_protocols::rtsp::message::Request,
 }
 

@@ -4,7 +4,6 @@ use super::Moved;
 use crate::limits;
 use crate::mesh::{Message, ShardId};
 use crate::modules::{Answer, Filtered, Intent, Raw, Rejection, RejectionKind, Request, Role};
-use crate::shard::connection::Connection;
 use crate::shard::walk::{Suspended, Walk};
 use crate::shard::{ConnectionKey, SessionKey, Shard};
 use headwater_protocols::rtsp::message::Uri;
@@ -247,16 +246,15 @@ impl Shard {
             return self.respond(key, Response::new(Status::SESSION_NOT_FOUND));
         }
         let Some(connection) = self.state.remove_connection(key) else { return };
-        let (socket, peer, local, machine, tls) = connection.into_parts();
         self.state.counters.connections_moved.add(1);
-        let moved = Moved { socket, peer, local, machine, tls, request };
+        let moved = Moved { connection, request };
         self.state.mesh.send(to, Message::Adopt(Box::new(moved)), &self.state.counters);
     }
 
     /// Takes over a connection from another shard and answers its request.
     pub(crate) fn adopt(&mut self, moved: Moved) {
-        let Moved { socket, peer, local, machine, tls, request } = moved;
-        let key = self.state.add_connection(Connection::new(socket, peer, local, machine, tls));
+        let Moved { connection, request } = moved;
+        let key = self.state.add_connection(connection);
         self.guarded(key, |shard| {
             shard.rtsp_request(key, request);
             shard.drive(key);

@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     pub(crate) local: SocketAddr,
     pub(crate) machine: Server,
     pub(crate) sessions: Vec<SessionKey>,
+    /// What Digest challenges on this connection carry, once there was one.
+    pub(crate) nonce: Option<Box<str>>,
     /// A request that waits inside a module.
     pub(crate) suspended: Option<Box<Suspended>>,
     pub(crate) ending: Ending,
@@ -70,6 +72,7 @@ impl Connection {
             local,
             machine,
             sessions: Vec::new(),
+            nonce: None,
             suspended: None,
             ending: Ending::No,
             blocked_since: None,
@@ -196,11 +199,6 @@ impl Connection {
         }
         self.write_tls()?;
         Ok(Some(plain.into()))
-    }
-
-    /// Takes the connection apart, to be put together on another shard.
-    pub(crate) fn into_parts(self) -> (Socket, Peer, SocketAddr, Server, Option<Box<ServerConnection>>) {
-        (self.socket, self.peer, self.local, self.machine, self.tls)
     }
 }
 

@@ -81,9 +81,9 @@ impl State {
     }
 
     /// Takes a connection into the shard.
-    pub(crate) fn add_connection(&mut self, connection: Connection) -> ConnectionKey {
+    pub(crate) fn add_connection(&mut self, connection: Box<Connection>) -> ConnectionKey {
         let fd = connection.fd();
-        let key = self.connections.insert(Box::new(connection));
+        let key = self.connections.insert(connection);
         self.poller.watch_readable(fd, Target::Connection(key).token());
         self.counters.connections_open.add(1);
         key
@@ -286,7 +286,7 @@ impl Shard {
         state.counters.connections_accepted.add(1);
         let machine = Server::new(Arc::clone(&state.rtsp_config), state.now);
         let local = Peer::new(local).0;
-        let key = state.add_connection(Connection::new(socket, peer, local, machine, tls));
+        let key = state.add_connection(Box::new(Connection::new(socket, peer, local, machine, tls)));
         // Most clients have sent their first request by now.
         self.read_connection(key);
     }

@@ -276,7 +276,7 @@ impl IngestTrack {
         // Late packets (out of order over TCP never, over UDP rarely) do not move the end of the numbering back.
         // A sender that starts its numbering anew does; everybody follows it there.
         let ahead = self.last.map_or(1, |last| sent.sequence.distance(last.sequence));
-        let newer = ahead > 0 || ahead < -RTP_MISORDER_MAX;
+        let newer = !(-RTP_MISORDER_MAX..=0).contains(&ahead);
         if newer {
             self.last = Some(Last { sequence: sent.sequence, ticks: sent.timestamp, at: now });
         }

@@ -2,6 +2,7 @@
 
 use super::format::{Format, from_rtpmap, from_static, rtpmap_of};
 use super::{Attribute, Connection, Error, Media, Origin, SessionDescription};
+use crate::limits::SDP_ATTRIBUTES_MAX;
 use crate::track::{Codec, Medium, Track};
 
 /// Media-level attributes that readers are told too. Clock references are not: timestamps are rewritten on the way.
@@ -107,7 +108,8 @@ fn passed_attributes(media: &Media) -> Vec<Box<str>> {
         Some(value) => format!("{key}:{value}").into(),
         None => key.clone(),
     };
-    media.attributes.iter().filter(passed).map(text).collect()
+    // Room for the rtpmap, fmtp and control that `describe` adds, so that our own descriptions can be read back.
+    media.attributes.iter().filter(passed).map(text).take(SDP_ATTRIBUTES_MAX - 3).collect()
 }
 
 /// The description readers are given: `name` as the session's name, and per track its format, its parameters, and
