@@ -8,6 +8,7 @@
 pub(crate) mod connection;
 pub(crate) mod datagrams;
 mod io;
+mod media;
 pub(crate) mod sessions;
 pub(crate) mod streams;
 mod tick;
