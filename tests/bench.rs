@@ -14,19 +14,8 @@ fn fan_out(protocol: &str) -> Result<()> {
         binary.display()
     );
     let mut command = Command::new(binary);
-    command.args([
-        "fanout",
-        "--protocol",
-        protocol,
-        "--readers",
-        "20",
-        "--bitrate",
-        "2M",
-        "--fps",
-        "30",
-        "--seconds",
-        "2",
-    ]);
+    command.args(["fanout", "--protocol", protocol]);
+    command.args("--readers 20 --bitrate 2M --fps 30 --seconds 2 --warmup 0.5 --rounds 1".split(' '));
     let mut process = Process::spawn(&format!("headwater-bench {protocol}"), command)?;
     process.succeed(Duration::from_secs(60))?;
     let output = process.stdout();
