@@ -96,12 +96,12 @@ fn cycle(options: &ChurnOptions, running: &Running) -> Result<([f64; 4], Vec<Str
         held: 0,
     })?;
     load.publish()?;
-    load.churn((options.cycles / 10).max(options.concurrency * 4)).context("warm-up")?;
+    load.churn((options.cycles / 10).max(options.concurrency * 4), options.close).context("warm-up")?;
     load.run_for(Duration::from_secs(2), |_| {})?;
     let before = Held::of(running)?;
 
     let (start, cpu_before) = (Instant::now(), running.scope.cpu()?);
-    load.churn(options.cycles)?;
+    load.churn(options.cycles, options.close)?;
     let (elapsed, cpu) = (start.elapsed(), running.scope.cpu()?.since(&cpu_before));
 
     let tolerated = |(descriptors, kib): (f64, f64)| descriptors <= 2.0 && kib <= options.growth_kib as f64;

@@ -59,7 +59,7 @@ pub(crate) const UDP_PORTS: std::ops::Range<u16> = 10_000..32_000;
 /// The load core's share above which the result measures the load and not the server.
 pub(crate) const LOAD_SHARE_MAX: f64 = 0.9;
 /// Part of the window that the load may wait for its core before a note says that the machine is busy.
-pub(crate) const WAIT_SHARE_MAX: f64 = 0.02;
+pub(crate) const WAIT_SHARE_MAX: f64 = 0.05;
 /// Part of what was published that each reader must have got.
 pub(crate) const RECEIVED_SHARE_MIN: f64 = 0.99;
 /// Descriptions kept of single failures; the rest is only counted.

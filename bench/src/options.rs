@@ -173,6 +173,9 @@ pub(crate) struct ChurnOptions {
     /// Sessions open at once.
     #[arg(long, default_value_t = 16)]
     pub(crate) concurrency: usize,
+    /// How sessions end. A UDP session that ends without TEARDOWN may live on until its timeout, and hold memory.
+    #[arg(long, value_enum, default_value_t = Close::Both)]
+    pub(crate) close: Close,
     /// Growth of resident memory that is no leak, in KiB.
     #[arg(long, default_value_t = 1_024)]
     pub(crate) growth_kib: u64,
@@ -203,6 +206,17 @@ pub(crate) struct FloorSenderOptions {
 pub(crate) enum Publish {
     Tcp,
     Udp,
+}
+
+/// How sessions end in `churn`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Close {
+    /// TEARDOWN, and its answer.
+    Teardown,
+    /// The sockets are closed, with media unread.
+    Abrupt,
+    /// One and the other in turn.
+    Both,
 }
 
 /// A peer's name and command.

@@ -1,5 +1,4 @@
-//! Readers that come and go: each plays until media arrived and leaves, every second one with TEARDOWN, the others
-//! by closing their sockets with media unread.
+//! Readers that come and go: each plays until media arrived and leaves, with TEARDOWN or by closing its sockets.
 
 use std::time::Instant;
 
@@ -8,13 +7,14 @@ use anyhow::{Result, bail};
 use super::reader::Reader;
 use super::run::Load;
 use crate::limits;
+use crate::options::Close;
 
 impl Load {
     /// Goes through `cycles` sessions, as many at once as the plan has readers.
     ///
     /// # Errors
     /// A session that fails, or for which nothing happens for [`limits::CONNECT_TIMEOUT`].
-    pub(crate) fn churn(&mut self, cycles: usize) -> Result<()> {
+    pub(crate) fn churn(&mut self, cycles: usize, close: Close) -> Result<()> {
         let slots = self.readers.len();
         let (mut begun, mut ended) = (0, 0);
         let mut leaving = vec![false; slots];
@@ -38,7 +38,11 @@ impl Load {
                     bail!("a session failed: {}", self.tally.failures.join("; "));
                 } else if active[slot] && reader.playing() && reader.intake.bytes > 0 {
                     leaving[slot] = true;
-                    let orderly = (begun + slot) % 2 == 0;
+                    let orderly = match close {
+                        Close::Teardown => true,
+                        Close::Abrupt => false,
+                        Close::Both => (begun + slot) % 2 == 0,
+                    };
                     if orderly {
                         reader.teardown()?;
                     }
