@@ -282,12 +282,11 @@ mod tests {
     fn the_time_this_process_burns_is_seen() {
         let scope = Scope::Process(std::process::id());
         let before = scope.cpu().expect("snapshot");
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(80) {
-            std::hint::black_box(start);
+        // On a busy machine a thread gets its share late: work until it shows, with a deadline.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while scope.cpu().expect("snapshot").since(&before).total() < 40_000_000 {
+            assert!(Instant::now() < deadline, "20 s of work do not show");
         }
-        let used = scope.cpu().expect("snapshot").since(&before).total();
-        assert!(used >= 40_000_000, "80 ms of work were measured as {used} ns");
         assert!(scope.memory().expect("memory").resident > 100_000);
         assert!(scope.descriptors().expect("descriptors") >= 3);
     }
