@@ -14,13 +14,17 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 
 /// The engine gives itself one second to flush; a shard that does not end by then is left to the kernel.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(1700);
+/// Log lines that wait for a slow reader of standard error, a few MiB at most.
+const LOG_LINES_MAX: usize = 8192;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match start(&cli) {
+    let (dropped_lines, _flush_at_the_end) = start_logging(&cli);
+    match start(&cli, &dropped_lines) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -29,8 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(cli: &Cli) -> anyhow::Result<()> {
-    start_logging(cli);
+fn start(cli: &Cli, dropped_lines: &ErrorCounter) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed twice"))?;
@@ -44,7 +47,7 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the control core's runtime")?;
-    let name = runtime.block_on(wait_for_the_end(&engine))?;
+    let name = runtime.block_on(wait_for_the_end(&engine, dropped_lines))?;
     tracing::info!("{name}: telling sessions and shutting down");
     if !engine.shut_down(SHUTDOWN_PATIENCE) {
         tracing::warn!("not all shards ended in time; their connections are cut");
@@ -52,14 +55,23 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_logging(cli: &Cli) {
+/// Log lines are written by a thread of their own, from a bounded buffer: a shard never waits for whoever reads them.
+/// Returns the count of lines that found the buffer full, and what flushes it in the end.
+fn start_logging(cli: &Cli) -> (ErrorCounter, WorkerGuard) {
     use std::io::IsTerminal;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LOG_LINES_MAX)
+        .thread_name("log")
+        .finish(std::io::stderr());
+    let dropped_lines = writer.error_counter();
     tracing_subscriber::fmt()
         .with_max_level(cli.log_level)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    (dropped_lines, guard)
 }
 
 /// Says what the server listens on, in lines that people and scripts can read, and how to try it.
@@ -85,7 +97,7 @@ fn announce(engine: &Engine, shards: usize) -> std::io::Result<()> {
 }
 
 /// Waits for SIGINT or SIGTERM; SIGUSR1 writes the counters to the log. Returns the signal's name.
-async fn wait_for_the_end(engine: &Engine) -> anyhow::Result<&'static str> {
+async fn wait_for_the_end(engine: &Engine, dropped_lines: &ErrorCounter) -> anyhow::Result<&'static str> {
     let listen = |kind: SignalKind| signal(kind).context("cannot listen for signals");
     let mut interrupt: Signal = listen(SignalKind::interrupt())?;
     let mut terminate: Signal = listen(SignalKind::terminate())?;
@@ -94,13 +106,13 @@ async fn wait_for_the_end(engine: &Engine) -> anyhow::Result<&'static str> {
         tokio::select! {
             _ = interrupt.recv() => return Ok("SIGINT"),
             _ = terminate.recv() => return Ok("SIGTERM"),
-            _ = user.recv() => log_counters(engine),
+            _ = user.recv() => log_counters(engine, dropped_lines),
         }
     }
 }
 
 /// One line with the sum over the shards of every counter that is not zero.
-fn log_counters(engine: &Engine) {
+fn log_counters(engine: &Engine, dropped_lines: &ErrorCounter) {
     let mut line = String::from("counters");
     let all: Vec<Vec<_>> = engine.counters().iter().map(|counters| counters.each().collect()).collect();
     for index in 0..all.first().map_or(0, Vec::len) {
@@ -109,6 +121,9 @@ fn log_counters(engine: &Engine) {
         if sum != 0 {
             line.push_str(&format!(" {name}={sum}"));
         }
+    }
+    if dropped_lines.dropped_lines() > 0 {
+        line.push_str(&format!(" log_lines_dropped={}", dropped_lines.dropped_lines()));
     }
     tracing::info!("{line}");
 }

@@ -85,7 +85,7 @@ counters! {
     authentication_failures,
     /// Requests that waited inside a module for too long.
     requests_pending_expired,
-    /// Panics caught in a session; the session was ended.
+    /// Panics caught; the session they happened in was ended, where it was known.
     session_panics,
     /// RTP packets received from publishers.
     ingest_packets,
@@ -129,6 +129,8 @@ counters! {
     mesh_batches_received,
     /// Batches dropped because a ring to another shard stayed full.
     mesh_batches_dropped,
+    /// Datagrams dropped because a ring to another shard stayed full.
+    mesh_datagrams_dropped,
     /// Wakes of other shards.
     mesh_wakes,
     /// Turns of the shard's loop.

@@ -210,6 +210,11 @@ impl Sockets {
 
     fn open_datagrams(&mut self, rtp: SocketAddr, rtcp: SocketAddr, shards: usize) -> Result<(), StartError> {
         let fault = |error| listen_error("rtp and rtcp", rtp, error);
+        for (protocol, address) in [("rtp", rtp), ("rtcp", rtcp)] {
+            if listen::is_taken_udp(address) {
+                return Err(listen_error(protocol, address, io::ErrorKind::AddrInUse.into()));
+            }
+        }
         let open = |rtp: SocketAddr| {
             let rtcp = if rtp.is_ipv6() { rtcp } else { listen::without_ipv6(rtcp).unwrap_or(rtcp) };
             listen::udp_pair(rtp, rtcp, shards)

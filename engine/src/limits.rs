@@ -8,9 +8,9 @@ pub const SHARDS_MAX: usize = 250;
 /// Messages of one mesh ring (one ordered pair of shards). 1,024 batches are more than 25 streams at 39 batches a
 /// second send in a second, so only a stalled shard fills it.
 pub const MESH_RING_SLOTS: usize = 1024;
-/// Messages that wait outside a full ring. Batches past it are dropped (`mesh_batches_dropped`); the replica restarts
-/// at the next random access point. Control messages are never dropped.
-pub const MESH_OUTBOX_BATCHES_MAX: usize = 4096;
+/// Batches and datagrams that wait outside a full ring. What comes past it is dropped and counted; a replica restarts at
+/// the next random access point. Control messages are never dropped: sessions and streams, which are bounded, cause them.
+pub const MESH_OUTBOX_DROPPABLE_MAX: usize = 4096;
 /// Asks of the control core that wait for one shard.
 pub const DOOR_ASKS_MAX: usize = 64;
 
@@ -37,7 +37,8 @@ pub const DATAGRAMS_PER_TURN_MAX: usize = 512;
 /// Answers and reports that wait for one connection to become writable. A client that asks without reading its answers is closed.
 pub const CONTROL_QUEUE_BYTES_MAX: usize = 256 * 1024;
 
-/// Bytes one stream's log may hold on one shard, whatever the distance of the random access points: a 10 s GOP at 25 Mbit/s.
+/// Bytes one stream's log may hold on one shard, whatever the distance of the random access points: a 10 s GOP at 25
+/// Mbit/s. With readers over UDP their form of the same packets comes on top, so twice as much at worst.
 pub const LOG_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Batches of one log.
 pub const LOG_BATCHES_MAX: usize = 16_384;
@@ -50,6 +51,8 @@ pub const RANDOM_ACCESS_WAIT: Duration = Duration::from_secs(4);
 
 /// Slices of one vectored send.
 pub const SEND_SLICES_MAX: usize = 64;
+/// Bytes encrypted for one reader in one flush: what a reader that stops reading holds in user memory.
+pub const ENCRYPT_BYTES_MAX: usize = 64 * 1024;
 /// Segments of one segmented send (the kernel's UDP_MAX_SEGMENTS was 64 before Linux 6.9).
 pub const SEGMENTS_PER_SEND_MAX: usize = 64;
 /// Payload bytes of one segmented send: the IPv4 limit less the headers.
@@ -82,11 +85,16 @@ pub const WALK_RESUMES_MAX: u8 = 16;
 
 /// How long a closing server waits for its last bytes to leave.
 pub const SHUTDOWN_FLUSH: Duration = Duration::from_millis(1000);
+/// How often a closing shard looks whether they have.
+pub const SHUTDOWN_LOOK: Duration = Duration::from_millis(10);
 /// A shard's housekeeping: timeouts are checked and reports are made this often.
 pub const TICK: Duration = Duration::from_millis(250);
 /// RTCP receiver reports to publishers, and sender reports to readers when the publisher makes none.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the server waits for a publisher's own sender report before it makes one from the arrival time.
 pub const SENDER_REPORT_WAIT: Duration = Duration::from_millis(2500);
+/// A session over UDP whose connection is gone ends when nothing was heard of its client for this long. Players report
+/// every five seconds.
+pub const UNATTENDED_TIMEOUT: Duration = Duration::from_secs(15);
 /// A replica without readers is kept this long, so that a reader who comes back finds it filled.
 pub const REPLICA_LINGER: Duration = Duration::from_secs(5);

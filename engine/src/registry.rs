@@ -120,12 +120,18 @@ impl Registry {
         self.paths(path).get(path)?.live.clone()
     }
 
-    pub(crate) fn own_peer(&self, peer: Peer, shard: ShardId) {
-        lock(&self.peers[self.place(&peer)]).insert(peer, shard);
+    /// Makes `shard` the owner of a datagram peer. Returns the owner before.
+    pub(crate) fn own_peer(&self, peer: Peer, shard: ShardId) -> Option<ShardId> {
+        lock(&self.peers[self.place(&peer)]).insert(peer, shard)
     }
 
-    pub(crate) fn disown_peer(&self, peer: Peer) {
-        lock(&self.peers[self.place(&peer)]).remove(&peer);
+    /// Gives a peer up, unless another shard has taken it over.
+    pub(crate) fn disown_peer(&self, peer: Peer, shard: ShardId) {
+        if let MapEntry::Occupied(owner) = lock(&self.peers[self.place(&peer)]).entry(peer)
+            && *owner.get() == shard
+        {
+            owner.remove();
+        }
     }
 
     pub(crate) fn peer_owner(&self, peer: Peer) -> Option<ShardId> {

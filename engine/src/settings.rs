@@ -103,6 +103,11 @@ impl Settings {
                 ));
             }
         }
+        if self.rtsp.session_timeout < Duration::from_secs(5) {
+            return Err(
+                "the session timeout must be at least 5s: players report every five seconds".to_owned()
+            );
+        }
         if self.read_timeout.is_zero() || self.write_timeout.is_zero() {
             return Err("the read and write timeouts must be longer than zero".to_owned());
         }

@@ -90,7 +90,20 @@ impl Client {
 
 enum Reader {
     Tcp(Client),
-    Udp(#[expect(dead_code, reason = "held open")] Client, UdpSocket),
+    Udp(#[expect(dead_code, reason = "held open")] (Client, UdpSocket), UdpSocket),
+}
+
+/// Sockets on an even port and the one after it.
+fn pair() -> (UdpSocket, UdpSocket) {
+    loop {
+        let rtp = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let port = rtp.local_addr().expect("bound").port();
+        if port.is_multiple_of(2)
+            && let Ok(rtcp) = UdpSocket::bind(("127.0.0.1", port + 1))
+        {
+            return (rtp, rtcp);
+        }
+    }
 }
 
 impl Reader {
@@ -102,13 +115,13 @@ impl Reader {
             client.ask("PLAY", url, "", "");
             return Reader::Tcp(client);
         }
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let (socket, rtcp) = pair();
         socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
         let port = socket.local_addr().expect("bound").port();
-        let transport = format!("Transport: RTP/AVP;unicast;client_port={port}-{}\r\n", port ^ 1);
+        let transport = format!("Transport: RTP/AVP;unicast;client_port={port}-{}\r\n", port + 1);
         client.ask("SETUP", &track, &transport, "");
         client.ask("PLAY", url, "", "");
-        Reader::Udp(client, socket)
+        Reader::Udp((client, rtcp), socket)
     }
 
     /// Reads until the last packet of picture `number` has come.

@@ -43,13 +43,24 @@ pub(crate) enum Message {
     Closed { stream: StreamId, reason: CloseReason },
     /// A connection whose session or path lives on the receiver.
     Adopt(Box<Moved>),
+    /// The sender has a new session of a datagram peer that the receiver owned.
+    PeerTaken { peer: Peer },
     /// A datagram from a peer that the receiver owns.
     Datagram { peer: Peer, rtcp: bool, payload: Bytes },
+}
+
+impl Message {
+    /// Whether it may be dropped when the receiver does not keep up.
+    fn is_droppable(&self) -> bool {
+        matches!(self, Message::Batch { .. } | Message::Datagram { .. })
+    }
 }
 
 struct Outgoing {
     ring: spsc::Producer<Message>,
     outbox: VecDeque<Message>,
+    /// Messages in the outbox that may be dropped.
+    droppable: usize,
     doze: Arc<spsc::Doze>,
     wake: Wake,
     /// Something was pushed since the last [`Mesh::flush`].
@@ -84,6 +95,7 @@ impl Mesh {
                 ends[from].outgoing.push(Some(Outgoing {
                     ring: producer,
                     outbox: VecDeque::new(),
+                    droppable: 0,
                     doze: Arc::clone(&dozes[to]),
                     wake: wakes[to].clone(),
                     pushed: false,
@@ -100,18 +112,29 @@ impl Mesh {
             debug_assert!(false, "a message to the own shard or an unknown one");
             return;
         };
-        let batch = matches!(message, Message::Batch { .. });
-        if batch && outgoing.outbox.len() >= limits::MESH_OUTBOX_BATCHES_MAX {
-            counters.mesh_batches_dropped.add(1);
+        let (sent, dropped) = match message {
+            Message::Batch { .. } => {
+                (Some(&counters.mesh_batches_sent), Some(&counters.mesh_batches_dropped))
+            }
+            Message::Datagram { .. } => {
+                (Some(&counters.datagrams_forwarded), Some(&counters.mesh_datagrams_dropped))
+            }
+            _ => (None, None),
+        };
+        if let Some(dropped) = dropped
+            && outgoing.droppable >= limits::MESH_OUTBOX_DROPPABLE_MAX
+        {
+            dropped.add(1);
             return;
         }
-        if batch {
-            counters.mesh_batches_sent.add(1);
+        if let Some(sent) = sent {
+            sent.add(1);
         }
         outgoing.pushed = true;
-        if !outgoing.outbox.is_empty() {
-            outgoing.outbox.push_back(message);
-        } else if let Err(message) = outgoing.ring.push(message) {
+        let waiting =
+            if outgoing.outbox.is_empty() { outgoing.ring.push(message).err() } else { Some(message) };
+        if let Some(message) = waiting {
+            outgoing.droppable += usize::from(message.is_droppable());
             outgoing.outbox.push_back(message);
         }
     }
@@ -121,11 +144,13 @@ impl Mesh {
         let mut waiting = false;
         for outgoing in self.outgoing.iter_mut().flatten() {
             while let Some(message) = outgoing.outbox.pop_front() {
+                let droppable = usize::from(message.is_droppable());
                 if let Err(message) = outgoing.ring.push(message) {
                     outgoing.outbox.push_front(message);
                     waiting = true;
                     break;
                 }
+                outgoing.droppable -= droppable;
                 outgoing.pushed = true;
             }
             if std::mem::take(&mut outgoing.pushed) && outgoing.doze.must_wake() {

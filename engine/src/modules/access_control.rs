@@ -34,7 +34,7 @@ impl Module for AccessControl {
         let Some(connection) = shard.connections.get_mut(request.connection) else { return Flow::Next };
         let nonce = connection.nonce.get_or_insert_with(|| crate::rtsp::session_id(shard.id));
         let Some(header) = &request.authorization else {
-            return Flow::Reject(challenged(nonce, "credentials are required"));
+            return Flow::Reject(challenged(nonce, false, "credentials are required"));
         };
         let given = Authorization::parse(header).ok();
         let matches = |user: &User| {
@@ -51,14 +51,23 @@ impl Module for AccessControl {
             }
             None => {
                 shard.counters.authentication_failures.add(1);
-                Flow::Reject(challenged(nonce, "wrong user or password"))
+                let stale =
+                    given.as_ref().is_some_and(|given| is_stale(given, users, &request.method, nonce));
+                Flow::Reject(challenged(nonce, stale, "wrong user or password"))
             }
         }
     }
 }
 
-fn challenged(nonce: &str, reason: &str) -> Rejection {
-    let challenge = Challenge::new(REALM, nonce);
+/// A right answer to the challenge of another connection: the client may ask again without troubling its user.
+fn is_stale(given: &Authorization, users: &[User], method: &str, nonce: &str) -> bool {
+    let Authorization::Digest { nonce: theirs, .. } = given else { return false };
+    **theirs != *nonce
+        && users.iter().any(|user| given.verify(method, theirs, REALM, &user.name, &user.password))
+}
+
+fn challenged(nonce: &str, stale: bool, reason: &str) -> Rejection {
+    let challenge = Challenge { stale, ..Challenge::new(REALM, nonce) };
     let challenges =
         [Scheme::Digest, Scheme::Basic].map(|scheme| challenge.header_value(scheme).into()).into();
     Rejection::new(RejectionKind::Unauthenticated { challenges }, reason)

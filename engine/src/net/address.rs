@@ -11,7 +11,21 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 
 impl Peer {
     pub(crate) fn new(address: SocketAddr) -> Peer {
-        Peer(SocketAddr::new(address.ip().to_canonical(), address.port()))
+        match address {
+            SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+                Some(v4) => Peer(SocketAddr::new(v4.into(), v6.port())),
+                // The scope names the interface of a link-local address.
+                None => Peer(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into()),
+            },
+            v4 @ SocketAddr::V4(_) => Peer(v4),
+        }
+    }
+
+    /// The same host at another port.
+    pub(crate) fn with_port(self, port: u16) -> Peer {
+        let mut address = self.0;
+        address.set_port(port);
+        Peer(address)
     }
 }
 

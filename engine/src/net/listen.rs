@@ -50,6 +50,18 @@ pub(crate) fn is_taken(address: SocketAddr) -> bool {
         && tcp_one(address, false).err().is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
+/// The same for UDP.
+pub(crate) fn is_taken_udp(address: SocketAddr) -> bool {
+    let bind = || -> io::Result<()> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.bind(&address.into())
+    };
+    address.port() != 0 && bind().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+}
+
 /// Binds `count` UDP sockets to `address`, sharing its port.
 pub(crate) fn udp(address: SocketAddr, count: usize) -> io::Result<Vec<Datagram>> {
     let first = udp_one(address)?;

@@ -85,6 +85,14 @@ pub(crate) fn send_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usi
     if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
 }
 
+/// Bytes sent but not acknowledged yet; 0 where the kernel does not say.
+pub(crate) fn unacknowledged(fd: RawFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the pointer is to a local integer, as TIOCOUTQ wants.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 { 0 } else { usize::try_from(bytes).unwrap_or(0) }
+}
+
 /// Ends both directions: the peer sees FIN, and the poll that still holds the socket sees a hang-up.
 pub(crate) fn shutdown(socket: &Socket) {
     let _ = socket.shutdown(std::net::Shutdown::Both);

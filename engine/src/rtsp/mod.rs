@@ -3,8 +3,8 @@
 //! - [`request`]: from a request to its walk through the modules, and from the answer to the response.
 //! - [`publish`]: ANNOUNCE, SETUP and RECORD of publishers. [`read`]: DESCRIBE, SETUP, PLAY and PAUSE of readers.
 //!
-//! Every reader of a stream gets the same interleaved channels (track `n`: `2n` and `2n + 1`), whatever it asked for;
-//! the Transport header says so, as RFC 2326 (12.39) allows. A session id begins with its shard, so a request that
+//! Interleaved, track `n` has channels `2n` and `2n + 1`: what most readers ask for and what the log holds. A reader that
+//! asks for others gets them, for the price of a copy. A session id begins with its shard, so a request that
 //! reaches another shard takes its connection to where the session lives.
 
 mod publish;

@@ -3,7 +3,8 @@
 use super::request::Named;
 use crate::limits;
 use crate::modules::Request;
-use crate::net::listen;
+use crate::net::{Peer, listen};
+use crate::shard::datagrams::DatagramSockets;
 use crate::shard::sessions::Publisher;
 use crate::shard::{ConnectionKey, SessionKey, Shard};
 use crate::stream::CloseReason;
@@ -12,6 +13,7 @@ use headwater_protocols::rtsp::session::{Allowed, Role, TrackTransport, find_tra
 use headwater_protocols::rtsp::transport::{Lower, Transport};
 use headwater_protocols::sdp;
 use headwater_protocols::track::Track;
+use socket2::Socket;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -67,48 +69,33 @@ impl Shard {
             .ok_or_else(|| Response::new(Status::NOT_FOUND))?;
         let transport = negotiate(&offered, allowed, Role::Publish).map_err(Response::new)?;
         let chosen = session.machine.assign(&transport).map_err(Response::new)?;
+        // The socket first: a SETUP that fails must leave the session as it was.
+        let opened = match chosen {
+            TrackTransport::Udp { client_rtp, .. } => {
+                Some(open_socket(&self.state.datagrams, session.local, session.peer, client_rtp)?)
+            }
+            TrackTransport::Interleaved { .. } => None,
+        };
         session.machine.set_up(track, chosen).map_err(Response::new)?;
         let id = session.machine.id().to_owned();
         let mut answer = transport;
-        match chosen {
-            TrackTransport::Interleaved { rtp, rtcp } => {
-                publisher.channels.push((rtp, rtcp, track));
-                answer.interleaved = Some((rtp, rtcp));
+        if let TrackTransport::Interleaved { rtp, rtcp } = chosen {
+            publisher.channels.push((rtp, rtcp, track));
+            answer.interleaved = Some((rtp, rtcp));
+        }
+        if let Some(Opened { socket, peer, server_ports }) = opened {
+            answer.server_port = Some(server_ports);
+            let ingest = self.state.add_ingest_socket(socket, peer, session_key, track);
+            if let Some(publisher) =
+                self.state.sessions.get_mut(session_key).and_then(|s| s.publisher.as_mut())
+            {
+                publisher.sockets.push(ingest);
             }
-            TrackTransport::Udp { client_rtp, .. } => {
-                answer.server_port = Some(self.receive_datagrams(session_key, track, client_rtp)?);
-            }
+            self.own_datagram_peers(session_key, track);
         }
         Ok(Response::new(Status::OK)
             .header("Transport", answer.write())
             .header("Session", self.session_header(&id)))
-    }
-
-    /// Opens a session's own socket for one track. Returns the server's RTP and RTCP ports.
-    fn receive_datagrams(
-        &mut self,
-        key: SessionKey,
-        track: usize,
-        client_rtp: u16,
-    ) -> Result<(u16, u16), Response> {
-        let unsupported = || Response::new(Status::UNSUPPORTED_TRANSPORT);
-        let ports = self.state.datagrams.0.as_ref().ok_or_else(unsupported)?;
-        let session = self.state.sessions.get(key).ok_or_else(gone)?;
-        let server_ports = (ports.rtp_address.port(), ports.rtcp_address.port());
-        let ip =
-            if ports.rtp_address.ip().is_unspecified() { session.local.ip() } else { ports.rtp_address.ip() };
-        let local = SocketAddr::new(ip, server_ports.0);
-        let peer = SocketAddr::new(session.peer.0.ip(), client_rtp);
-        let socket = listen::udp_connected(local, peer).map_err(|error| {
-            tracing::warn!(%peer, "cannot open a socket for a publisher: {error}");
-            Response::new(Status::SERVICE_UNAVAILABLE)
-        })?;
-        let ingest = self.state.add_ingest_socket(socket, key, track);
-        if let Some(publisher) = self.state.sessions.get_mut(key).and_then(|s| s.publisher.as_mut()) {
-            publisher.sockets.push(ingest);
-        }
-        self.state.own_datagram_peers(key, track);
-        Ok(server_ports)
     }
 
     /// RECORD: from here on the path is live.
@@ -142,9 +129,16 @@ impl Shard {
         if let Some(session) = self.state.sessions.get_mut(session_key) {
             session.stream = Some(published.stream);
             session.machine.record().map_err(Response::new)?;
+            let lost = self
+                .state
+                .streams
+                .get_mut(published.stream)
+                .and_then(|stream| stream.home())
+                .map_or(0, |home| home.ingest.lost());
             if let Some(publisher) = &mut session.publisher {
                 publisher.recording = true;
                 publisher.last_media = now;
+                publisher.lost_seen = lost;
             }
         }
         if let Some(ended) = published.ended {
@@ -176,6 +170,32 @@ impl Shard {
         let secure = self.state.connections.get(key).is_some_and(|connection| connection.is_secure());
         Allowed { udp: self.state.datagrams.0.is_some() && !secure, tcp: true, secure: false }
     }
+}
+
+/// A session's own socket for one track.
+struct Opened {
+    socket: Socket,
+    peer: Peer,
+    /// The server's RTP and RTCP ports.
+    server_ports: (u16, u16),
+}
+
+fn open_socket(
+    sockets: &DatagramSockets,
+    local: SocketAddr,
+    peer: Peer,
+    client_rtp: u16,
+) -> Result<Opened, Response> {
+    let ports = sockets.0.as_ref().ok_or_else(|| Response::new(Status::UNSUPPORTED_TRANSPORT))?;
+    let server_ports = (ports.rtp_address.port(), ports.rtcp_address.port());
+    let mut local = if ports.rtp_address.ip().is_unspecified() { local } else { ports.rtp_address };
+    local.set_port(server_ports.0);
+    let peer = peer.with_port(client_rtp);
+    let socket = listen::udp_connected(local, peer.0).map_err(|error| {
+        tracing::warn!(%peer, "cannot open a socket for a publisher: {error}");
+        Response::new(Status::SERVICE_UNAVAILABLE)
+    })?;
+    Ok(Opened { socket, peer, server_ports })
 }
 
 /// The alternatives of the Transport header.

@@ -5,10 +5,11 @@ use super::request::Named;
 use crate::modules::Request;
 use crate::net::address::Destination;
 use crate::net::udp::Source;
+use crate::shard::sessions::Session;
 use crate::shard::{ConnectionKey, SessionKey, Shard};
 use crate::stream::batch::{Channel, Mask};
 use crate::stream::flush::first_packets;
-use crate::stream::reader::{DatagramSink, Flow, Sink};
+use crate::stream::reader::{ChannelMap, DatagramSink, Flow, Sink};
 use crate::stream::{Description, Position, Reader, Stream, StreamKey};
 use headwater_protocols::rtp;
 use headwater_protocols::rtsp;
@@ -60,12 +61,12 @@ impl Shard {
         let track = track_of(&rtsp.uri, &description)?;
         let session_key = self.reader_session(key, request, rtsp, stream_key, &transport)?;
         let session = self.state.sessions.get_mut(session_key).ok_or_else(gone)?;
-        let chosen = match session.machine.assign(&transport).map_err(Response::new)? {
-            TrackTransport::Interleaved { .. } => {
-                TrackTransport::Interleaved { rtp: track as u8 * 2, rtcp: track as u8 * 2 + 1 }
-            }
-            udp @ TrackTransport::Udp { .. } => udp,
-        };
+        let mut transport = transport;
+        if is_interleaved(&transport) {
+            // Ours where the client leaves the choice: they cost nothing.
+            transport.interleaved.get_or_insert((track as u8 * 2, track as u8 * 2 + 1));
+        }
+        let chosen = session.machine.assign(&transport).map_err(Response::new)?;
         if let Err(status) = session.machine.set_up(track, chosen) {
             if session.machine.state() == State::Init {
                 self.close_session(session_key, "its first SETUP was refused");
@@ -81,7 +82,7 @@ impl Shard {
                 if let Some(ports) = &self.state.datagrams.0 {
                     answer.server_port = Some((ports.rtp_address.port(), ports.rtcp_address.port()));
                 }
-                self.state.own_datagram_peers(session_key, track);
+                self.own_datagram_peers(session_key, track);
             }
         }
         Ok(Response::new(Status::OK)
@@ -113,17 +114,27 @@ impl Shard {
                 return Ok(session);
             }
         }
-        let sessions = self.state.connections.get(key).map(|c| c.sessions.clone()).unwrap_or_default();
-        let taken = sessions.iter().filter_map(|session| self.state.sessions.get(*session)).any(|session| {
-            session.machine.tracks().any(|(_, t)| matches!(t, TrackTransport::Interleaved { .. }))
-        });
-        if taken && is_interleaved(transport) {
-            // The channels of this connection belong to its first interleaved session.
+        if is_interleaved(transport) && self.channels_taken(key, transport.interleaved) {
             return Err(Response::new(Status::UNSUPPORTED_TRANSPORT));
         }
         self.state
             .open_session(key, Role::Read, Arc::clone(&request.path), Some(stream), None)
             .ok_or_else(|| Response::new(Status::NOT_ENOUGH_BANDWIDTH))
+    }
+
+    /// Whether another session of this connection uses these channels, or any where the client names none.
+    fn channels_taken(&self, key: ConnectionKey, wanted: Option<(u8, u8)>) -> bool {
+        let Some(connection) = self.state.connections.get(key) else { return false };
+        let sessions = connection.sessions.iter().filter_map(|session| self.state.sessions.get(*session));
+        sessions.flat_map(|session| session.machine.tracks()).any(|(_, transport)| {
+            match (transport, wanted) {
+                (TrackTransport::Interleaved { rtp, rtcp }, Some((a, b))) => {
+                    [a, b].iter().any(|c| c == rtp || c == rtcp)
+                }
+                (TrackTransport::Interleaved { .. }, None) => true,
+                (TrackTransport::Udp { .. }, _) => false,
+            }
+        })
     }
 
     /// PLAY: responds, and has the reader start at the last random access point.
@@ -181,7 +192,12 @@ impl Shard {
             None => (stream.log.start(), Flow::Waiting { since: now }),
         };
         match session.reader.and_then(|reader| stream.readers.get_mut(reader)) {
-            Some(reader) => (reader.cursor, reader.flow, reader.trains_sent) = (cursor, flow, 0),
+            Some(reader) => {
+                // Tracks may have been added while it was paused.
+                (reader.mask, reader.sink) = (mask, sink);
+                (reader.cursor, reader.flow, reader.trains_sent, reader.catching_up) =
+                    (cursor, flow, 0, true);
+            }
             None => {
                 let reader = Reader {
                     session: key,
@@ -189,6 +205,7 @@ impl Shard {
                     flow,
                     cursor,
                     trains_sent: 0,
+                    catching_up: true,
                     mask,
                     sent_bytes: 0,
                     skips: 0,
@@ -211,7 +228,7 @@ impl Shard {
             self.state.send_report(key, track, &report);
         }
         self.state.block_if_full(key);
-        self.state.mark_dirty(stream_key);
+        self.state.go_on_at(stream_key, now);
     }
 
     fn sink(&self, key: SessionKey) -> Option<Sink> {
@@ -219,10 +236,11 @@ impl Shard {
         if !session.uses_datagrams() {
             let connection = session.connection?;
             let found = self.state.connections.get(connection)?;
+            let channels = channel_map(session);
             return Some(if found.is_secure() {
-                Sink::Tls { connection }
+                Sink::Tls { connection, channels }
             } else {
-                Sink::Tcp { fd: found.fd(), connection }
+                Sink::Tcp { fd: found.fd(), connection, channels }
             });
         }
         let ports = self.state.datagrams.0.as_ref()?;
@@ -237,7 +255,7 @@ impl Shard {
         } else {
             Source::new(ports.rtp_address.ip())
         };
-        Some(Sink::Datagrams(Box::new(DatagramSink { destinations, source })))
+        Some(Sink::Datagrams(Box::new(DatagramSink { destinations, source, paced_until: None })))
     }
 
     /// PAUSE: a reader gets nothing until PLAY, which goes on live; a publisher may be silent.
@@ -257,6 +275,19 @@ impl Shard {
         }
         Ok(self.with_session(rtsp))
     }
+}
+
+/// The channels a reader asked for, if they are not ours.
+fn channel_map(session: &Session) -> ChannelMap {
+    let tracks = session.machine.tracks().map(|(track, _)| track + 1).max()?;
+    let mut channels: Box<[u8]> = (0..tracks as u8 * 2).collect();
+    let ours = channels.clone();
+    for (track, transport) in session.machine.tracks() {
+        if let TrackTransport::Interleaved { rtp, rtcp } = transport {
+            (channels[track * 2], channels[track * 2 + 1]) = (*rtp, *rtcp);
+        }
+    }
+    (channels != ours).then_some(channels)
 }
 
 /// Where a new reader starts.

@@ -46,6 +46,10 @@ impl Shard {
         match self.understand(key, &request) {
             Ok(understood) => self.walk_on(key, Walk::new(understood), request),
             Err(Refusal::Status(status)) => self.respond(key, Response::new(status)),
+            Err(Refusal::Option(wanted)) => {
+                let response = Response::new(Status::OPTION_NOT_SUPPORTED).header("Unsupported", wanted);
+                self.respond(key, response);
+            }
             Err(Refusal::Elsewhere(shard)) => self.move_connection(key, shard, request),
         }
     }
@@ -121,7 +125,11 @@ impl Shard {
         }
         if let Some(connection) = self.state.connections.get_mut(key) {
             connection.machine.respond(response);
+            let ending = connection.end_after_answer;
             self.transmit(key);
+            if ending {
+                self.end_connection(key, "the client closed the connection");
+            }
         }
     }
 
@@ -149,8 +157,8 @@ impl Shard {
 
     fn understand(&mut self, key: ConnectionKey, rtsp: &message::Request) -> Result<Request, Refusal> {
         let uri = Uri::parse(&rtsp.uri).map_err(|error| Refusal::Status(error.status()))?;
-        if rtsp.headers.get("Require").or_else(|| rtsp.headers.get("Proxy-Require")).is_some() {
-            return Err(Refusal::Status(Status::OPTION_NOT_SUPPORTED));
+        if let Some(wanted) = rtsp.headers.get("Require").or_else(|| rtsp.headers.get("Proxy-Require")) {
+            return Err(Refusal::Option(wanted.into()));
         }
         let named = self.session_of(key, rtsp);
         let session = self.check_state(key, rtsp, &named)?;
@@ -224,6 +232,14 @@ impl Shard {
         if found.connection == Some(key) || !found.uses_datagrams() {
             return;
         }
+        let full = self
+            .state
+            .connections
+            .get(key)
+            .is_none_or(|connection| connection.sessions.len() >= limits::SESSIONS_PER_CONNECTION_MAX);
+        if full {
+            return;
+        }
         let before = found.connection.replace(key);
         if let Some(before) = before.and_then(|before| self.state.connections.get_mut(before)) {
             before.sessions.retain(|other| *other != session);
@@ -295,6 +311,8 @@ impl Shard {
 /// Why a request was answered before it walked.
 enum Refusal {
     Status(Status),
+    /// An extension that this server does not have.
+    Option(Box<str>),
     Elsewhere(ShardId),
 }
 

@@ -43,6 +43,10 @@ pub(crate) struct Connection {
     /// A request that waits inside a module.
     pub(crate) suspended: Option<Box<Suspended>>,
     pub(crate) ending: Ending,
+    /// Listed in the shard's `unread`.
+    pub(crate) unread: bool,
+    /// The peer ended its side while a request waits for its answer.
+    pub(crate) end_after_answer: bool,
     /// Since when the kernel takes nothing.
     pub(crate) blocked_since: Option<Instant>,
     queue: VecDeque<Bytes>,
@@ -75,6 +79,8 @@ impl Connection {
             nonce: None,
             suspended: None,
             ending: Ending::No,
+            unread: false,
+            end_after_answer: false,
             blocked_since: None,
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -152,6 +158,19 @@ impl Connection {
         Ok(progress)
     }
 
+    /// Says the end of an encrypted connection (RFC 8446, section 6.1), behind what waits.
+    pub(crate) fn notify_close(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            let _ = self.write_tls();
+        }
+    }
+
+    /// Whether all that was sent has been acknowledged.
+    pub(crate) fn is_delivered(&self) -> bool {
+        !self.is_blocked() && tcp::unacknowledged(self.socket.as_raw_fd()) == 0
+    }
+
     /// Encrypts and sends; what the kernel does not take waits in the TLS session.
     pub(crate) fn encrypt(&mut self, slices: &[IoSlice<'_>]) -> io::Result<()> {
         if let Some(tls) = &mut self.tls {
@@ -177,19 +196,25 @@ impl Connection {
         Ok(progress)
     }
 
-    /// Reads once. `Ok(None)` is the peer's end; `WouldBlock` means that nothing is there.
-    pub(crate) fn receive(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
-        buffer.reserve(limits::READ_BUFFER_BYTES);
+    /// Reads once: what the peer said, and the bytes that took on the wire. `Ok(None)` is the peer's end; `WouldBlock`
+    /// means that nothing is there.
+    pub(crate) fn receive(&mut self, buffer: &mut BytesMut) -> io::Result<Option<(Bytes, usize)>> {
+        if buffer.capacity() - buffer.len() < limits::READ_BUFFER_BYTES / 2 {
+            buffer.reserve(limits::READ_BUFFER_BYTES);
+        }
         let n = tcp::receive(self.socket.as_raw_fd(), buffer)?;
         if n == 0 {
             return Ok(None);
         }
         let input = buffer.split().freeze();
-        let Some(tls) = &mut self.tls else { return Ok(Some(input)) };
+        let Some(tls) = &mut self.tls else { return Ok(Some((input, n))) };
         let mut plain = Vec::new();
         let mut cipher = &input[..];
         while !cipher.is_empty() {
-            tls.read_tls(&mut cipher)?;
+            if tls.read_tls(&mut cipher)? == 0 {
+                // After close_notify nothing more is taken: that was the peer's end.
+                return Ok(None);
+            }
             if let Err(error) = tls.process_new_packets() {
                 // The alert that says what was wrong; whether it arrives no longer matters.
                 let _ = self.write_tls();
@@ -198,7 +223,7 @@ impl Connection {
             read_plain(tls, &mut plain)?;
         }
         self.write_tls()?;
-        Ok(Some(plain.into()))
+        Ok(Some((plain.into(), n)))
     }
 }
 

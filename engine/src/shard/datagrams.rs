@@ -2,7 +2,7 @@
 
 use super::SessionKey;
 use crate::net::listen::{self, Datagram};
-use crate::net::udp;
+use crate::net::{Peer, udp};
 use crate::stream::reader::DatagramSink;
 use headwater_protocols::rtp::Reorder;
 use socket2::Socket;
@@ -39,13 +39,19 @@ impl DatagramSockets {
         let Some(first) = trains.first().map(rtcp) else { return Ok(0) };
         let same = trains.iter().take_while(|train| rtcp(train) == first).count();
         let Datagram { socket, family } = ports.socket(first);
-        udp::send(socket.as_raw_fd(), *family, sink.source, &sink.destinations, &trains[..same])
+        let sent = udp::send(socket.as_raw_fd(), *family, sink.source, &sink.destinations, &trains[..same]);
+        match sent {
+            // Reports are not worth waiting for; only the RTP socket is watched for room.
+            Err(error) if first && error.kind() == io::ErrorKind::WouldBlock => Ok(same),
+            other => other,
+        }
     }
 }
 
 /// A publisher's own socket for one track, connected to its peer.
 pub(crate) struct IngestSocket {
     pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
     pub(crate) session: SessionKey,
     pub(crate) track: usize,
     pub(crate) reorder: Reorder,

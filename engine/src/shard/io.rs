@@ -15,8 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What a poll token names.
-#[derive(Clone, Copy)]
-pub(super) enum Target {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
     Connection(ConnectionKey),
     Listener(ListenerKey),
     Ingest(IngestKey),
@@ -131,6 +131,15 @@ impl State {
         Ok(())
     }
 
+    /// Goes on reading a connection in the next turn.
+    fn read_later(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !std::mem::replace(&mut connection.unread, true)
+        {
+            self.unread.push(key);
+        }
+    }
+
     /// A reader that starts on a connection that is full already waits like the others.
     pub(crate) fn block_if_full(&mut self, key: SessionKey) {
         let connection = self.sessions.get(key).and_then(|session| session.connection);
@@ -193,7 +202,7 @@ impl Shard {
                 self.state.listeners.get(key).map(|listener| listener.socket.as_raw_fd())
             }
             Target::Ingest(key) => {
-                self.read_ingest(key);
+                self.guarded_ingest(key);
                 self.state.ingest_sockets.get(key).map(|socket| socket.socket.as_raw_fd())
             }
             Target::Datagrams { rtcp } => {
@@ -266,7 +275,17 @@ impl Shard {
     /// Goes on with what was left over from the last turn.
     pub(super) fn read_on(&mut self) {
         for key in std::mem::take(&mut self.state.unread) {
+            if let Some(connection) = self.state.connections.get_mut(key) {
+                connection.unread = false;
+            }
             self.read_connection(key);
+        }
+        for target in std::mem::take(&mut self.state.unread_datagrams) {
+            match target {
+                Target::Ingest(key) => self.guarded_ingest(key),
+                Target::Datagrams { rtcp } => self.read_datagrams(rtcp),
+                Target::Connection(_) | Target::Listener(_) => {}
+            }
         }
         let waiting: Vec<_> = self
             .state
@@ -297,11 +316,20 @@ impl Shard {
                 peer = peer.as_deref().unwrap_or("gone"),
                 "a session panicked and is closed; please report this"
             );
-            if self.modules.len() == 0 {
-                // The panic came out of a module while the modules were lent to the walk.
-                self.modules = crate::modules::Modules::built_in().unwrap_or_default();
-            }
+            self.restore_modules();
             self.close_connection(key, "internal error");
+        }
+    }
+
+    /// The same for a publisher's own socket.
+    fn guarded_ingest(&mut self, key: IngestKey) {
+        let session = self.state.ingest_sockets.get(key).map(|socket| socket.session);
+        if catch_unwind(AssertUnwindSafe(|| self.read_ingest(key))).is_err() {
+            self.state.counters.session_panics.add(1);
+            tracing::error!("a publisher's session panicked and is closed; please report this");
+            if let Some(session) = session {
+                self.close_session_and_connection(session, "internal error");
+            }
         }
     }
 
@@ -314,9 +342,15 @@ impl Shard {
                 self.discard_input(key);
                 return;
             }
-            match connection.receive(&mut state.read_buffer) {
-                Ok(Some(input)) => {
-                    budget = budget.saturating_sub(input.len());
+            let received = connection.receive(&mut state.read_buffer);
+            if connection.is_blocked() && connection.blocked_since.is_none() {
+                // The TLS session has something to say that the kernel did not take.
+                state.block(key, Bytes::new());
+            }
+            let Some(connection) = state.connections.get_mut(key) else { return };
+            match received {
+                Ok(Some((input, wire_bytes))) => {
+                    budget = budget.saturating_sub(wire_bytes);
                     connection.machine.handle_input(state.now, input);
                     self.drive(key);
                 }
@@ -336,7 +370,7 @@ impl Shard {
                 }
             }
             if budget == 0 {
-                self.state.unread.push(key);
+                self.state.read_later(key);
                 return;
             }
         }
@@ -346,11 +380,17 @@ impl Shard {
     fn discard_input(&mut self, key: ConnectionKey) {
         let state = &mut self.state;
         let Some(connection) = state.connections.get_mut(key) else { return };
+        let mut budget = limits::READ_BYTES_PER_TURN_MAX;
         loop {
+            if budget == 0 {
+                self.state.read_buffer.clear();
+                self.state.read_later(key);
+                return;
+            }
             state.read_buffer.clear();
             state.read_buffer.reserve(limits::READ_BUFFER_BYTES);
             match tcp::receive(connection.fd(), &mut state.read_buffer) {
-                Ok(n) if n > 0 => {}
+                Ok(n) if n > 0 => budget = budget.saturating_sub(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Ok(_) | Err(_) => {
                     state.read_buffer.clear();
@@ -371,6 +411,9 @@ impl Shard {
                 ServerEvent::Interleaved { channel, payload } => self.interleaved(key, channel, &payload),
                 ServerEvent::Request(request) => self.rtsp_request(key, request),
                 ServerEvent::Response(_) => {}
+                ServerEvent::Closed(None) if connection.suspended.is_some() => {
+                    connection.end_after_answer = true;
+                }
                 ServerEvent::Closed(None) => {
                     self.close_connection(key, "the client closed the connection");
                     return;
@@ -453,7 +496,10 @@ impl Shard {
         let Some(connection) = self.state.connections.get_mut(key) else { return };
         connection.suspended = None;
         connection.ending = Ending::AfterWrites { since: self.state.now };
-        if !connection.is_blocked() {
+        connection.notify_close();
+        if connection.is_blocked() {
+            self.state.block(key, Bytes::new());
+        } else {
             tcp::shutdown_write(&connection.socket);
         }
     }

@@ -8,6 +8,7 @@ use crate::mesh::Message;
 use crate::modules::Role;
 use crate::net::{Peer, udp};
 use bytes::Bytes;
+use headwater_protocols::rtsp::session::TrackTransport;
 use headwater_protocols::{rtcp, rtp};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -20,14 +21,27 @@ impl State {
     pub(crate) fn add_ingest_socket(
         &mut self,
         socket: socket2::Socket,
+        peer: Peer,
         session: SessionKey,
         track: usize,
     ) -> IngestKey {
         let fd = socket.as_raw_fd();
-        let key =
-            self.ingest_sockets.insert(IngestSocket { socket, session, track, reorder: rtp::Reorder::new() });
+        let key = self.ingest_sockets.insert(IngestSocket {
+            socket,
+            peer,
+            session,
+            track,
+            reorder: rtp::Reorder::new(),
+        });
         self.poller.watch_readable(fd, Target::Ingest(key).token());
         key
+    }
+
+    /// Goes on reading a datagram socket in the next turn.
+    fn read_datagrams_later(&mut self, target: Target) {
+        if !self.unread_datagrams.contains(&target) {
+            self.unread_datagrams.push(target);
+        }
     }
 
     pub(super) fn close_ingest_socket(&mut self, key: IngestKey) {
@@ -57,6 +71,7 @@ impl Shard {
                 Err(_) => {}
             }
         }
+        self.state.read_datagrams_later(Target::Datagrams { rtcp });
     }
 
     /// One datagram from a peer, directly or (`handed_over`) from the shard it reached.
@@ -65,7 +80,6 @@ impl Shard {
         let Some(owner) = state.peers.get(&peer).copied() else {
             match state.registry.peer_owner(peer).filter(|owner| *owner != state.id && !handed_over) {
                 Some(owner) => {
-                    state.counters.datagrams_forwarded.add(1);
                     let message = Message::Datagram { peer, rtcp, payload: payload.clone() };
                     state.mesh.send(owner, message, &state.counters);
                 }
@@ -89,8 +103,14 @@ impl Shard {
             let (session, track) = (ingest.session, ingest.track);
             state.read_buffer.reserve(TRAIN_BYTES_MAX);
             let segment = match udp::receive(ingest.socket.as_raw_fd(), &mut state.read_buffer) {
+                Ok(received) if received.peer.is_some_and(|peer| peer != ingest.peer) => {
+                    // It came before the socket was connected.
+                    state.read_buffer.clear();
+                    state.counters.datagrams_unknown.add(1);
+                    continue;
+                }
                 Ok(received) => received.segment.max(1),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => continue,
             };
             let train = state.read_buffer.split().freeze();
@@ -108,6 +128,7 @@ impl Shard {
                 self.media(session, track, &packet);
             }
         }
+        self.state.read_datagrams_later(Target::Ingest(key));
     }
 
     /// Gives up gaps that have waited long enough.
@@ -147,7 +168,10 @@ impl Shard {
                 None => session
                     .machine
                     .tracks()
-                    .find(|(track, _)| track * 2 + 1 == usize::from(channel))
+                    .find(|(_, transport)| match transport {
+                        TrackTransport::Interleaved { rtcp, .. } => *rtcp == channel,
+                        TrackTransport::Udp { .. } => false,
+                    })
                     .map(|(track, _)| (track, true)),
             };
             match found {

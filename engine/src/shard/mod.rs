@@ -30,10 +30,12 @@ use bytes::BytesMut;
 use connection::Connections;
 use datagrams::{DatagramSockets, IngestSocket};
 use headwater_protocols::rtsp;
+use io::Target;
 use sessions::Session;
 use slotmap::SlotMap;
 use socket2::Socket;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -105,6 +107,8 @@ pub(crate) struct State {
     pub(crate) resumed: Vec<ConnectionKey>,
     /// Connections that had more to read than one turn allows.
     pub(crate) unread: Vec<ConnectionKey>,
+    /// Datagram sockets of which the same is true.
+    pub(crate) unread_datagrams: Vec<Target>,
     pub(crate) read_buffer: BytesMut,
     pub(crate) rtsp_config: Arc<rtsp::server::Config>,
     pub(crate) connections_max: usize,
@@ -135,7 +139,8 @@ pub(crate) async fn run(parts: Parts, started: impl FnOnce(Result<(), String>)) 
         Err(error) => return started(Err(format!("shard {}: {error}", id.0))),
     };
     started(Ok(()));
-    while !shard.turn() {
+    let alarm = Alarm(id);
+    while !shard.turn_contained() {
         if shard.state.may_sleep() {
             if let Err(error) = sleep.until_signalled().await {
                 tracing::error!(shard = id.0, "the shard cannot sleep: {error}");
@@ -146,7 +151,18 @@ pub(crate) async fn run(parts: Parts, started: impl FnOnce(Result<(), String>)) 
             executor::yield_if_needed().await;
         }
     }
+    std::mem::forget(alarm);
     sleep.close().await;
+}
+
+/// Ends the process when a shard ends unasked: its paths would stay claimed and the others would send to nobody.
+struct Alarm(ShardId);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        tracing::error!(shard = self.0.0, "a shard ended unexpectedly; the server ends with it");
+        std::process::abort();
+    }
 }
 
 impl Shard {
@@ -181,6 +197,7 @@ impl Shard {
             ingesting: Vec::new(),
             resumed: Vec::new(),
             unread: Vec::new(),
+            unread_datagrams: Vec::new(),
             read_buffer: BytesMut::with_capacity(limits::READ_BUFFER_BYTES),
             rtsp_config,
             connections_max: parts.connections_max,
@@ -196,6 +213,26 @@ impl Shard {
         Ok(Shard { state, modules, inbox: parts.inbox, events: Vec::new() })
     }
 
+    /// One turn. A panic outside of any session is counted, and the shard goes on with the next turn.
+    fn turn_contained(&mut self) -> bool {
+        match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+            Ok(finished) => finished,
+            Err(_) => {
+                self.state.counters.session_panics.add(1);
+                tracing::error!(shard = self.state.id.0, "a turn of the shard panicked; please report this");
+                self.restore_modules();
+                false
+            }
+        }
+    }
+
+    /// Replaces the modules after a panic while they were lent to a walk.
+    pub(crate) fn restore_modules(&mut self) {
+        if self.modules.len() == 0 {
+            self.modules = Modules::built_in().unwrap_or_default();
+        }
+    }
+
     /// One turn. Returns whether the shard is at its end.
     fn turn(&mut self) -> bool {
         let start = Instant::now();
@@ -209,6 +246,7 @@ impl Shard {
             self.asked(ask);
         }
         self.read_on();
+        self.expire_reordering();
         self.resume_requests();
         if self.state.now >= self.state.next_tick {
             self.tick();
@@ -250,8 +288,9 @@ impl Shard {
             module.state_change(ServerState::ShuttingDown);
         }
         self.state.stop_listening();
-        self.state.say_goodbye();
+        self.state.finish_batches();
         self.flush();
+        self.state.say_goodbye();
         self.close_all_sessions("the server is shutting down");
     }
 }
@@ -259,13 +298,21 @@ impl Shard {
 impl State {
     /// Whether nothing is left to do before the next signal; announces the sleep.
     fn may_sleep(&mut self) -> bool {
-        self.unread.is_empty() && self.resumed.is_empty() && !self.dirty_now() && self.mesh.may_sleep()
+        let quiet = self.unread.is_empty()
+            && self.unread_datagrams.is_empty()
+            && self.resumed.is_empty()
+            && !self.dirty_now()
+            && !self
+                .listeners
+                .values()
+                .any(|listener| listener.paused_until.is_some_and(|at| at <= self.now));
+        quiet && self.mesh.may_sleep()
     }
 
     fn dirty_now(&self) -> bool {
         self.dirty
             .iter()
-            .any(|key| self.streams.get(*key).is_some_and(|stream| stream.next_flush <= self.now))
+            .any(|key| self.streams.get(*key).is_some_and(|stream| stream.flush_at() <= self.now))
     }
 
     /// Sets the timer for whatever comes first, and wakes the shards that were sent something.
@@ -277,8 +324,14 @@ impl State {
         }
         for key in &self.dirty {
             if let Some(stream) = self.streams.get(*key) {
-                deadline = deadline.min(stream.next_flush);
+                deadline = deadline.min(stream.flush_at());
             }
+        }
+        for until in self.listeners.values().filter_map(|listener| listener.paused_until) {
+            deadline = deadline.min(until);
+        }
+        if self.closing.is_some() {
+            deadline = deadline.min(self.now + limits::SHUTDOWN_LOOK);
         }
         for socket in self.ingest_sockets.values() {
             if let Some(timeout) = socket.reorder.poll_timeout() {
@@ -288,7 +341,10 @@ impl State {
         self.poller.wake_at(self.now, deadline);
     }
 
+    /// Whether the shard is to end: everything it sent has arrived, or the time for that is over.
     fn is_finished(&self) -> bool {
-        self.closing.is_some_and(|deadline| self.connections.is_empty() || self.now >= deadline)
+        self.closing.is_some_and(|deadline| {
+            self.now >= deadline || self.connections.values().all(|connection| connection.is_delivered())
+        })
     }
 }

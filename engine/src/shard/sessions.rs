@@ -4,13 +4,14 @@
 //! (RFC 2326, section 1.1); interleaved on a connection it ends with it.
 
 use super::{ConnectionKey, IngestKey, PeerTrack, SessionKey, Shard, State};
+use crate::mesh::Message;
 use crate::modules::Role;
 use crate::net::Peer;
 use crate::stream::{CloseReason, Reader, ReaderKey, Side, StreamKey};
 use headwater_protocols::rtsp::session as machine;
 use headwater_protocols::rtsp::session::TrackTransport;
 use headwater_protocols::track::Track;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,13 +85,11 @@ impl Session {
 
     /// The client's RTP and RTCP addresses of each track over UDP.
     pub(crate) fn datagram_peers(&self) -> impl Iterator<Item = (usize, Peer, Peer)> {
-        let ip: IpAddr = self.peer.0.ip();
+        let peer = self.peer;
         self.machine.tracks().filter_map(move |(track, transport)| match transport {
-            TrackTransport::Udp { client_rtp, client_rtcp } => Some((
-                track,
-                Peer::new(SocketAddr::new(ip, *client_rtp)),
-                Peer::new(SocketAddr::new(ip, *client_rtcp)),
-            )),
+            TrackTransport::Udp { client_rtp, client_rtcp } => {
+                Some((track, peer.with_port(*client_rtp), peer.with_port(*client_rtcp)))
+            }
             TrackTransport::Interleaved { .. } => None,
         })
     }
@@ -132,25 +131,13 @@ impl State {
         Some(key)
     }
 
-    /// Makes this shard the receiver of a client's datagrams.
-    pub(crate) fn own_datagram_peers(&mut self, session: SessionKey, only: usize) {
-        let Some(found) = self.sessions.get(session) else { return };
-        let peers: Vec<_> = found.datagram_peers().filter(|(track, ..)| *track == only).collect();
-        for (track, rtp, rtcp) in peers {
-            for peer in [rtp, rtcp] {
-                self.peers.insert(peer, PeerTrack { session, track });
-                self.registry.own_peer(peer, self.id);
-            }
-        }
-    }
-
     fn disown_datagram_peers(&mut self, key: SessionKey, session: &Session) {
         for (_, rtp, rtcp) in session.datagram_peers() {
             for peer in [rtp, rtcp] {
                 // A newer session of the same client may have taken the ports over.
                 if self.peers.get(&peer).is_some_and(|owner| owner.session == key) {
                     self.peers.remove(&peer);
-                    self.registry.disown_peer(peer);
+                    self.registry.disown_peer(peer, self.id);
                 }
             }
         }
@@ -209,6 +196,37 @@ impl State {
 }
 
 impl Shard {
+    /// Makes this shard and session the receiver of a client's datagrams for one track. A session that had the same
+    /// ports is over: its client came back without a TEARDOWN.
+    pub(crate) fn own_datagram_peers(&mut self, session: SessionKey, only: usize) {
+        let Some(found) = self.state.sessions.get(session) else { return };
+        let peers: Vec<_> = found.datagram_peers().filter(|(track, ..)| *track == only).collect();
+        for (track, rtp, rtcp) in peers {
+            for peer in [rtp, rtcp] {
+                self.end_predecessor(peer, session);
+                self.state.peers.insert(peer, PeerTrack { session, track });
+                let before = self.state.registry.own_peer(peer, self.state.id);
+                if let Some(shard) = before.filter(|shard| *shard != self.state.id) {
+                    self.state.mesh.send(shard, Message::PeerTaken { peer }, &self.state.counters);
+                }
+            }
+        }
+    }
+
+    fn end_predecessor(&mut self, peer: Peer, successor: SessionKey) {
+        let before = self.state.peers.get(&peer).map(|owner| owner.session);
+        if let Some(before) = before.filter(|before| *before != successor) {
+            self.close_session_and_connection(before, "its client uses the ports for another session");
+        }
+    }
+
+    /// Another shard has a new session of this client.
+    pub(crate) fn peer_taken(&mut self, peer: Peer) {
+        if let Some(owner) = self.state.peers.get(&peer).copied() {
+            self.close_session_and_connection(owner.session, "its client uses the ports for another session");
+        }
+    }
+
     /// Ends a session and tells the modules. Its connection stays.
     pub(crate) fn close_session(&mut self, key: SessionKey, reason: &str) {
         let Some(session) = self.state.sessions.remove(key) else { return };

@@ -88,9 +88,19 @@ impl State {
         }
     }
 
+    /// Has the readers of a stream that are behind looked at from `at` on, whatever its delivery window.
+    pub(crate) fn go_on_at(&mut self, key: StreamKey, at: std::time::Instant) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.go_on_at = Some(stream.go_on_at.map_or(at, |other| other.min(at)));
+        }
+        self.mark_dirty(key);
+    }
+
     /// Notes that a stream has a batch under way.
     pub(crate) fn mark_ingesting(&mut self, key: StreamKey) {
-        if !self.ingesting.contains(&key) {
+        if let Some(stream) = self.streams.get_mut(key)
+            && !std::mem::replace(&mut stream.ingesting, true)
+        {
             self.ingesting.push(key);
         }
     }
@@ -98,6 +108,9 @@ impl State {
     /// Ends the batches under way and hands them to this shard's log and to the shards that have readers.
     pub(crate) fn finish_batches(&mut self) {
         while let Some(key) = self.ingesting.pop() {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.ingesting = false;
+            }
             self.finish_batch(key);
         }
     }
@@ -185,14 +198,21 @@ impl State {
         Ok(self.add_stream(id, path, description, Side::Home(Box::new(home))))
     }
 
-    /// The last packets of every stream that is published here: a BYE per track.
+    /// The last packets of every reader here: a BYE per track (RFC 3550, section 6.6). Each shard tells its own, since
+    /// what the home shard says may come too late.
     pub(crate) fn say_goodbye(&mut self) {
-        let homes: Vec<_> = self.streams.keys().collect();
-        for key in homes {
-            if let Some(home) = self.streams[key].home() {
-                home.ingest.bye();
-                self.finish_batch(key);
-                self.streams[key].next_flush = self.now;
+        let readers: Vec<_> =
+            self.sessions.iter().filter(|(_, s)| s.reader.is_some()).map(|(key, _)| key).collect();
+        for key in readers {
+            let Some(session) = self.sessions.get(key) else { continue };
+            let Some(stream) = session.stream.and_then(|stream| self.streams.get(stream)) else { continue };
+            let tracks: Vec<usize> = session.machine.tracks().map(|(track, _)| track).collect();
+            let byes: Vec<_> = tracks
+                .iter()
+                .map(|track| (*track, crate::stream::ingest::bye(stream.description.ssrcs[*track])))
+                .collect();
+            for (track, bye) in byes {
+                self.send_report(key, track, &bye);
             }
         }
     }
@@ -211,21 +231,35 @@ impl Shard {
         let mut dirty = std::mem::take(&mut self.state.dirty);
         let mut later = Vec::new();
         for key in dirty.drain(..) {
-            let state = &mut self.state;
-            let Some(stream) = state.streams.get_mut(key) else { continue };
-            if stream.next_flush > state.now {
+            let Some(stream) = self.state.streams.get_mut(key) else { continue };
+            if stream.flush_at() > self.state.now {
                 later.push(key);
                 continue;
             }
             stream.dirty = false;
-            stream.next_flush = state.now + stream.window;
-            let flushed =
-                flush::flush(stream, state.now, &mut state.connections, &state.datagrams, &state.counters);
-            self.after_flush(key, flushed);
+            self.flush_stream(key);
         }
         // What became dirty meanwhile (a reader that was closed, say) is looked at in the next turn.
         later.append(&mut self.state.dirty);
         self.state.dirty = later;
+    }
+
+    /// Sends what is due on one stream now.
+    fn flush_stream(&mut self, key: StreamKey) {
+        let state = &mut self.state;
+        let Some(stream) = state.streams.get_mut(key) else { return };
+        let everyone = stream.next_flush <= state.now;
+        if everyone {
+            stream.next_flush = state.now + stream.window;
+        }
+        stream.go_on_at = None;
+        let (connections, datagrams) = (&mut state.connections, &state.datagrams);
+        let flushed = flush::flush(stream, state.now, everyone, connections, datagrams, &state.counters);
+        if !everyone {
+            // The others still wait for the window to pass.
+            state.mark_dirty(key);
+        }
+        self.after_flush(key, flushed);
     }
 
     fn after_flush(&mut self, key: StreamKey, flushed: Flushed) {
@@ -238,13 +272,8 @@ impl Shard {
         if flushed.datagrams_blocked {
             self.state.watch_datagrams_writable();
         }
-        if flushed.behind || flushed.pacing {
-            self.state.mark_dirty(key);
-            if let Some(stream) = self.state.streams.get_mut(key) {
-                let pause =
-                    if flushed.behind { std::time::Duration::ZERO } else { limits::UDP_CATCH_UP_PAUSE };
-                stream.next_flush = self.state.now + pause;
-            }
+        if let Some(at) = flushed.go_on_at {
+            self.state.go_on_at(key, at);
         }
     }
 
@@ -265,15 +294,25 @@ impl Shard {
                     self.close_stream(key, reason);
                 }
             }
+            Message::PeerTaken { peer } => self.peer_taken(peer),
             Message::Adopt(moved) => self.adopt(*moved),
             Message::Datagram { peer, rtcp, payload } => self.datagram(peer, rtcp, &payload, true),
         }
     }
 
-    /// Ends a stream: its readers here are closed, the shards with replicas are told.
+    /// Ends a stream: its readers here get what is due and a BYE and are closed, the shards with replicas are told.
     pub(crate) fn close_stream(&mut self, key: StreamKey, reason: CloseReason) {
         let Some(stream) = self.state.streams.get_mut(key) else { return };
         let id = stream.id;
+        if let Some(home) = stream.home() {
+            home.ingest.bye();
+            self.state.finish_batch(key);
+        }
+        if let Some(stream) = self.state.streams.get_mut(key) {
+            stream.next_flush = self.state.now;
+        }
+        self.flush_stream(key);
+        let Some(stream) = self.state.streams.get_mut(key) else { return };
         if let Some(home) = stream.home() {
             for shard in std::mem::take(&mut home.subscribers) {
                 self.state.mesh.send(shard, Message::Closed { stream: id, reason }, &self.state.counters);

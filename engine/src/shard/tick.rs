@@ -7,6 +7,7 @@ use crate::modules::Role;
 use crate::stream::reader::Flow;
 use crate::stream::{CloseReason, StreamKey, flush};
 use bytes::Bytes;
+use headwater_protocols::rtsp::session::{self as machine, TrackTransport};
 
 /// How long a peer may take to close its side after ours is closed.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
@@ -16,7 +17,6 @@ impl Shard {
         self.check_connections();
         self.check_sessions();
         self.check_streams();
-        self.expire_reordering();
         self.state.drop_idle_replicas();
         let mut modules = std::mem::take(&mut self.modules);
         for module in modules.each(Role::Interval) {
@@ -74,7 +74,7 @@ impl Shard {
         let mut reporting: Vec<SessionKey> = Vec::new();
         for (key, session) in &mut self.state.sessions {
             match &mut session.publisher {
-                Some(publisher) if publisher.recording => {
+                Some(publisher) if session.machine.state() == machine::State::Recording => {
                     if now.saturating_duration_since(publisher.last_media) >= read_timeout {
                         silent.push((key, "no media came for longer than the read timeout"));
                     } else if publisher.next_report <= now {
@@ -87,7 +87,11 @@ impl Shard {
                     let lives = session.connection.is_some()
                         && session.machine.is_active()
                         && !session.uses_datagrams();
-                    if !lives && now.saturating_duration_since(session.last_seen) >= session_timeout {
+                    let timeout = match session.connection {
+                        None => session_timeout.min(limits::UNATTENDED_TIMEOUT),
+                        Some(_) => session_timeout,
+                    };
+                    if !lives && now.saturating_duration_since(session.last_seen) >= timeout {
                         silent
                             .push((key, "neither request nor RTCP came for longer than the session timeout"));
                     }
@@ -156,11 +160,6 @@ impl Shard {
             }
         }
         for key in orphaned {
-            if let Some(home) = self.state.streams[key].home() {
-                home.ingest.bye();
-            }
-            self.state.finish_batch(key);
-            self.flush();
             self.close_stream(key, CloseReason::PublisherGone);
         }
         for key in ingesting {
@@ -183,6 +182,7 @@ impl super::State {
         let sink = crate::stream::reader::DatagramSink {
             destinations: Box::new([None, destination]),
             source: crate::net::udp::Source::new(session.local.ip()),
+            paced_until: None,
         };
         // Reports are best effort.
         let _ = self.datagrams.send(&sink, &[train]);
@@ -191,11 +191,15 @@ impl super::State {
     /// Sends a packet to one reader: interleaved on its connection, or as a datagram.
     pub(crate) fn send_report(&mut self, key: SessionKey, track: usize, packet: &Bytes) {
         let Some(session) = self.sessions.get(key) else { return };
-        match session.connection.filter(|_| !session.uses_datagrams()) {
-            Some(connection) => {
-                let _ = self.send(connection, flush::interleave(track as u8 * 2 + 1, packet));
+        let channel = session.machine.tracks().find_map(|(other, transport)| match transport {
+            TrackTransport::Interleaved { rtcp, .. } if other == track => Some(*rtcp),
+            _ => None,
+        });
+        match (channel, session.connection) {
+            (Some(channel), Some(connection)) => {
+                let _ = self.send(connection, flush::interleave(channel, packet));
             }
-            None => self.send_rtcp(key, track, packet),
+            _ => self.send_rtcp(key, track, packet),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! connection is full leaves the loop with its cursor on the next whole packet; the rest of the packet that was cut is
 //! queued on its connection.
 
-use super::batch::{Batch, INTERLEAVED_HEADER_BYTES, Mask};
+use super::batch::{Batch, Channel, INTERLEAVED_HEADER_BYTES, Mask};
 use super::log::Log;
 use super::reader::{DatagramSink, Flow, Reader, Sink};
 use super::{Position, Stream};
@@ -28,10 +28,14 @@ pub(crate) struct Flushed {
     pub(crate) failed: Vec<ConnectionKey>,
     /// The shared datagram socket is full.
     pub(crate) datagrams_blocked: bool,
-    /// Some reader on a connection has more due than one send takes.
-    pub(crate) behind: bool,
-    /// Some datagram reader is to go on after a pause.
-    pub(crate) pacing: bool,
+    /// When readers that are behind want to go on.
+    pub(crate) go_on_at: Option<Instant>,
+}
+
+impl Flushed {
+    fn go_on(&mut self, at: Instant) {
+        self.go_on_at = Some(self.go_on_at.map_or(at, |other| other.min(at)));
+    }
 }
 
 /// Consecutive packets of one batch.
@@ -53,13 +57,15 @@ struct Gathered<'a> {
     spans: Vec<Span<'a>>,
     slices: Vec<IoSlice<'a>>,
     bytes: usize,
+    /// Whole packets are taken up to this, but at least one.
+    bytes_max: usize,
     /// Where the cursor stands when all of it is sent.
     end: Position,
 }
 
 impl<'a> Gathered<'a> {
-    fn new() -> Gathered<'a> {
-        Gathered { key: None, spans: Vec::new(), slices: Vec::new(), bytes: 0, end: 0 }
+    fn new(bytes_max: usize) -> Gathered<'a> {
+        Gathered { key: None, spans: Vec::new(), slices: Vec::new(), bytes: 0, bytes_max, end: 0 }
     }
 
     fn gather(&mut self, log: &'a Log, cursor: Position, mask: Mask) {
@@ -71,6 +77,7 @@ impl<'a> Gathered<'a> {
             spans: std::mem::take(&mut self.spans),
             slices: std::mem::take(&mut self.slices),
             bytes: 0,
+            bytes_max: self.bytes_max,
             end: cursor,
         };
         self.spans.clear();
@@ -111,12 +118,35 @@ impl<'a> Gathered<'a> {
         if self.spans.len() == limits::SEND_SLICES_MAX {
             return false;
         }
-        let span = Span { batch, from, to };
-        let bytes = span.bytes();
-        self.bytes += bytes.len();
-        self.slices.push(IoSlice::new(bytes));
-        self.spans.push(span);
-        true
+        let room = self.bytes_max.saturating_sub(self.bytes);
+        let start = batch.offset(from);
+        let mut until = to;
+        if batch.offset(to) - start > room {
+            let fitting = (from..to).take_while(|index| batch.offset(index + 1) - start <= room).count();
+            until = from + fitting.max(usize::from(self.spans.is_empty()));
+        }
+        if until > from {
+            let span = Span { batch, from, to: until };
+            let bytes = span.bytes();
+            self.bytes += bytes.len();
+            self.slices.push(IoSlice::new(bytes));
+            self.spans.push(span);
+        }
+        self.end = batch.first + until as u64;
+        until == to
+    }
+
+    /// The same bytes with the channels of one reader, in `scratch`.
+    fn renumber(&self, channels: &[u8], scratch: &mut Vec<u8>) {
+        scratch.clear();
+        for span in &self.spans {
+            let start = scratch.len();
+            scratch.extend_from_slice(span.bytes());
+            let base = span.batch.offset(span.from);
+            for (index, at) in span.batch.packets().iter().enumerate().take(span.to).skip(span.from) {
+                scratch[start + span.batch.offset(index) - base + 1] = channels[at.channel.index()];
+            }
+        }
     }
 
     /// Where the cursor stands after `taken` bytes, and the rest of the packet that was cut.
@@ -195,55 +225,57 @@ impl<'a> Trains<'a> {
     }
 }
 
-/// Sends every reader of `stream` what is due.
+/// Sends the readers of `stream` what is due: all of them, or (within a delivery window) only those that catch up.
 pub(crate) fn flush(
     stream: &mut Stream,
     now: Instant,
+    everyone: bool,
     connections: &mut Connections,
     datagrams: &DatagramSockets,
     counters: &Counters,
 ) -> Flushed {
     let mut flushed = Flushed::default();
-    let mut gathered = Gathered::new();
+    let mut plain = Gathered::new(usize::MAX);
+    // What is encrypted is copied into user memory, where it waits if the kernel is full.
+    let mut sealed = Gathered::new(limits::ENCRYPT_BYTES_MAX);
     let mut trains = Trains::new();
+    let mut scratch = Vec::new();
     let log = &stream.log;
     counters.flushes.add(1);
     for reader in stream.readers.values_mut() {
-        if !ready(reader, log, now, counters) {
+        if !(everyone || reader.catching_up) || !ready(reader, log, now, counters) {
             continue;
         }
-        match &reader.sink {
-            Sink::Tcp { fd, connection } => {
+        match &mut reader.sink {
+            Sink::Tcp { .. } | Sink::Tls { .. } => {
+                let tls = matches!(reader.sink, Sink::Tls { .. });
+                let gathered = if tls { &mut sealed } else { &mut plain };
                 gathered.gather(log, reader.cursor, reader.mask);
                 if gathered.bytes == 0 {
                     reader.cursor = gathered.end;
+                } else {
+                    send_interleaved(reader, gathered, connections, &mut scratch, &mut flushed, counters);
+                }
+                reader.catching_up = reader.cursor < log.end();
+                if reader.catching_up && reader.flow == Flow::Flowing {
+                    flushed.go_on(now);
+                }
+            }
+            Sink::Datagrams(sink) => {
+                if let Some(until) = sink.paced_until.filter(|until| *until > now) {
+                    flushed.go_on(until);
                     continue;
                 }
-                let (fd, connection) = (*fd, *connection);
-                let result = tcp::send_vectored(fd, &gathered.slices);
-                after_send(reader, connection, result, &gathered, &mut flushed, counters);
-                flushed.behind |= reader.flow == Flow::Flowing && reader.cursor < log.end();
-            }
-            Sink::Tls { connection } => {
-                let key = *connection;
-                gathered.gather(log, reader.cursor, reader.mask);
-                if gathered.bytes == 0 {
-                    reader.cursor = gathered.end;
-                    continue;
-                }
-                let Some(connection) = connections.get_mut(key) else { continue };
-                let result = connection.encrypt(&gathered.slices).map(|()| gathered.bytes);
-                after_send(reader, key, result, &gathered, &mut flushed, counters);
-                if connection.is_blocked() && reader.flow == Flow::Flowing {
-                    reader.flow = Flow::Blocked;
-                    flushed.blocked.push((key, Bytes::new()));
-                }
-                flushed.behind |= reader.flow == Flow::Flowing && reader.cursor < log.end();
-            }
-            Sink::Datagrams(_) => {
                 trains.gather(log, reader.cursor, reader.mask);
                 send_trains(reader, &trains, datagrams, &mut flushed, counters);
-                flushed.pacing |= reader.flow == Flow::Flowing && reader.cursor < log.end();
+                reader.catching_up = reader.cursor < log.end();
+                let pause = reader.catching_up.then_some(now + limits::UDP_CATCH_UP_PAUSE);
+                if let Sink::Datagrams(sink) = &mut reader.sink {
+                    sink.paced_until = pause;
+                }
+                if let (Some(at), Flow::Flowing) = (pause, reader.flow) {
+                    flushed.go_on(at);
+                }
             }
         }
     }
@@ -282,6 +314,41 @@ fn start_waiting(reader: &mut Reader, log: &Log, now: Instant) -> bool {
     reader.cursor < log.end()
 }
 
+#[inline]
+fn send_interleaved(
+    reader: &mut Reader,
+    gathered: &Gathered<'_>,
+    connections: &mut Connections,
+    scratch: &mut Vec<u8>,
+    flushed: &mut Flushed,
+    counters: &Counters,
+) {
+    let (Sink::Tcp { connection, channels, .. } | Sink::Tls { connection, channels }) = &reader.sink else {
+        return;
+    };
+    let key = *connection;
+    let renumbered;
+    let slices = match channels {
+        None => &gathered.slices[..],
+        Some(channels) => {
+            gathered.renumber(channels, scratch);
+            renumbered = [IoSlice::new(scratch)];
+            &renumbered[..]
+        }
+    };
+    if let Sink::Tcp { fd, .. } = reader.sink {
+        let result = tcp::send_vectored(fd, slices);
+        return after_send(reader, key, result, gathered, flushed, counters);
+    }
+    let Some(connection) = connections.get_mut(key) else { return };
+    let result = connection.encrypt(slices).map(|()| gathered.bytes);
+    after_send(reader, key, result, gathered, flushed, counters);
+    if connection.is_blocked() && reader.flow == Flow::Flowing {
+        reader.flow = Flow::Blocked;
+        flushed.blocked.push((key, Bytes::new()));
+    }
+}
+
 fn after_send(
     reader: &mut Reader,
     connection: ConnectionKey,
@@ -307,10 +374,34 @@ fn after_send(
         return;
     }
     counters.egress_blocked.add(1);
-    let (cursor, rest) = gathered.cut(taken);
+    let (cursor, mut rest) = gathered.cut(taken);
+    if let Sink::Tcp { channels: Some(channels), .. } = &reader.sink {
+        rest = with_channel(rest, cursor, gathered, channels);
+    }
     reader.cursor = cursor;
     reader.flow = Flow::Blocked;
     flushed.blocked.push((connection, rest));
+}
+
+/// The rest of a packet that was cut before its channel, with the channel of its reader.
+fn with_channel(rest: Bytes, next: Position, gathered: &Gathered<'_>, channels: &[u8]) -> Bytes {
+    let cut = next.wrapping_sub(1);
+    let found = gathered.spans.iter().find_map(|span| {
+        let index = cut.checked_sub(span.batch.first)? as usize;
+        (span.from..span.to)
+            .contains(&index)
+            .then(|| span.batch.packet(index).len() + INTERLEAVED_HEADER_BYTES)
+            .map(|whole| (whole, span.batch.packets()[index].channel))
+    });
+    let Some((whole, channel)) = found else { return rest };
+    // `rest` lacks what was sent of `$`, channel, length, packet.
+    let sent = whole.saturating_sub(rest.len());
+    if rest.is_empty() || sent > 1 {
+        return rest;
+    }
+    let mut own = rest.to_vec();
+    own[1 - sent] = channels[channel.index()];
+    own.into()
 }
 
 fn send_trains(
@@ -366,7 +457,12 @@ fn send_singly(sink: &DatagramSink, train: &udp::Train<'_>, sockets: &DatagramSo
 /// The first packet of each wanted track from `cursor` on: what the RTP-Info header names (RFC 2326, section 12.33).
 pub(crate) fn first_packets(log: &Log, cursor: Position, mask: Mask) -> Vec<(usize, &[u8])> {
     let mut found: Vec<(usize, &[u8])> = Vec::new();
+    let wanted =
+        (0..headwater_protocols::limits::TRACKS_MAX).filter(|track| mask.has(Channel::rtp(*track))).count();
     for batch in log.from(cursor) {
+        if found.len() == wanted {
+            break;
+        }
         let from = cursor.saturating_sub(batch.first) as usize;
         for (index, at) in batch.packets().iter().enumerate().skip(from) {
             let track = at.channel.index() / 2;
@@ -392,7 +488,7 @@ pub(crate) fn interleave(channel: u8, packet: &[u8]) -> Bytes {
 mod tests {
     use super::super::batch::{Channel, Mask, tests::batch};
     use super::super::log::Log;
-    use super::{Gathered, Trains};
+    use super::{Gathered, Trains, with_channel};
     use crate::counters::Counters;
     use std::sync::Arc;
 
@@ -409,13 +505,13 @@ mod tests {
     fn a_cut_leaves_whole_packets_to_the_cursor_and_the_rest_to_the_connection() {
         let log = log();
         let both = Mask::default().with_track(0).with_track(1);
-        let mut gathered = Gathered::new();
+        let mut gathered = Gathered::new(usize::MAX);
         gathered.gather(&log, 0, both);
         assert_eq!((gathered.slices.len(), gathered.bytes, gathered.end), (2, 60, 5));
         let everything: Vec<u8> = gathered.slices.iter().flat_map(|slice| slice.to_vec()).collect();
         for taken in 0..60 {
             let (cursor, rest) = gathered.cut(taken);
-            let mut again = Gathered::new();
+            let mut again = Gathered::new(usize::MAX);
             again.gather(&log, cursor, both);
             let mut joined = everything[..taken].to_vec();
             joined.extend_from_slice(&rest);
@@ -425,15 +521,58 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_with_channels_of_its_own_gets_them_wherever_it_is_cut() {
+        let log = log();
+        let both = Mask::default().with_track(0).with_track(1);
+        let channels = [8, 9, 4, 5];
+        let mut gathered = Gathered::new(usize::MAX);
+        gathered.gather(&log, 0, both);
+        let (mut everything, mut scratch) = (Vec::new(), Vec::new());
+        gathered.renumber(&channels, &mut everything);
+        assert_eq!([everything[1], everything[15], everything[23], everything[37]], [8, 4, 8, 8]);
+        for taken in 0..60 {
+            let (cursor, rest) = gathered.cut(taken);
+            let mut joined = everything[..taken].to_vec();
+            joined.extend_from_slice(&with_channel(rest, cursor, &gathered, &channels));
+            let mut again = Gathered::new(usize::MAX);
+            again.gather(&log, cursor, both);
+            again.renumber(&channels, &mut scratch);
+            joined.extend_from_slice(&scratch);
+            assert_eq!(joined, everything, "cut after {taken} bytes");
+        }
+    }
+
+    #[test]
     fn a_reader_of_one_track_gets_that_track() {
         let log = log();
-        let mut gathered = Gathered::new();
+        let mut gathered = Gathered::new(usize::MAX);
         gathered.gather(&log, 0, Mask::default().with_track(1));
         assert_eq!((gathered.bytes, gathered.end), (8, 5));
         gathered.gather(&log, 0, Mask::default().with_track(0));
         assert_eq!((gathered.slices.len(), gathered.bytes, gathered.end), (3, 52, 5));
         let (cursor, rest) = gathered.cut(14);
         assert_eq!((cursor, rest.len()), (2, 0));
+    }
+
+    #[test]
+    fn a_limit_takes_whole_packets_and_goes_on_from_there() {
+        let log = log();
+        let both = Mask::default().with_track(0).with_track(1);
+        let mut whole = Gathered::new(usize::MAX);
+        whole.gather(&log, 0, both);
+        let everything: Vec<u8> = whole.slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        for limit in [1, 14, 15, 30, 40, 59, 60] {
+            let (mut joined, mut cursor) = (Vec::new(), 0);
+            while cursor < log.end() {
+                let mut part = Gathered::new(limit);
+                part.gather(&log, cursor, both);
+                assert!(part.bytes <= limit.max(14), "{} bytes within {limit}", part.bytes);
+                joined.extend(part.slices.iter().flat_map(|slice| slice.to_vec()));
+                assert!(part.end > cursor);
+                cursor = part.end;
+            }
+            assert_eq!(joined, everything, "limit {limit}");
+        }
     }
 
     #[test]

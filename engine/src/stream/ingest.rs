@@ -10,7 +10,7 @@ use super::batch::{BatchBuilder, Channel};
 use super::{Batch, Description, Position};
 use crate::counters::Counters;
 use crate::limits;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use headwater_protocols::codec::RandomAccess;
 use headwater_protocols::limits::RTP_MISORDER_MAX;
 use headwater_protocols::rtcp::{self, Ntp, ReportBlocks, SenderReport};
@@ -75,12 +75,14 @@ pub(crate) struct Ingest {
 
 impl Ingest {
     pub(crate) fn new(description: &Description) -> Ingest {
-        let by_video = description.tracks.iter().any(|track| track.medium == Medium::Video);
+        // Random access points are those of the first video track; without video, of every track.
+        let video = description.tracks.iter().position(|track| track.medium == Medium::Video);
         let tracks = description
             .tracks
             .iter()
             .zip(&description.ssrcs)
-            .map(|(track, ssrc)| IngestTrack {
+            .enumerate()
+            .map(|(index, (track, ssrc))| IngestTrack {
                 clock_rate: track.clock_rate,
                 payload_type_in: track.payload_type,
                 payload_type_out: track.payload_type,
@@ -89,7 +91,8 @@ impl Ingest {
                 sequence_offset: 0,
                 ticks_offset: 0,
                 last: None,
-                random_access: (!by_video || track.medium == Medium::Video)
+                random_access: video
+                    .is_none_or(|video| video == index)
                     .then(|| RandomAccess::new(&track.codec)),
                 access_unit: None,
                 reception: Reception::new(),
@@ -228,10 +231,7 @@ impl Ingest {
     /// A BYE for every track, as the last packets of the stream (RFC 3550, section 6.6).
     pub(crate) fn bye(&mut self) {
         for (index, track) in self.tracks.iter().enumerate() {
-            let mut bytes = BytesMut::with_capacity(32);
-            rtcp::ReceiverReport { ssrc: track.ssrc, reports: ReportBlocks::new() }.write(&mut bytes);
-            rtcp::write_bye(&[track.ssrc], &mut bytes);
-            self.builder.push(Channel::rtcp(index), &bytes);
+            self.builder.push(Channel::rtcp(index), &bye(track.ssrc));
         }
     }
 
@@ -308,6 +308,14 @@ impl IngestTrack {
             self.reported = Some((ntp, ticks.advance(ticks_in(elapsed, self.clock_rate))));
         }
     }
+}
+
+/// The last packet of a source (RFC 3550, section 6.6): an empty report and a BYE.
+pub(crate) fn bye(ssrc: u32) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(32);
+    rtcp::ReceiverReport { ssrc, reports: ReportBlocks::new() }.write(&mut bytes);
+    rtcp::write_bye(&[ssrc], &mut bytes);
+    bytes.freeze()
 }
 
 fn ticks_in(elapsed: Duration, clock_rate: u32) -> u32 {

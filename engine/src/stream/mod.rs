@@ -119,8 +119,12 @@ pub(crate) struct Stream {
     pub(crate) readers: DenseSlotMap<ReaderKey, Reader>,
     /// Delivery window: at most one write per reader in this time. Zero sends at once.
     pub(crate) window: Duration,
-    /// Earliest time of the next flush.
+    /// Earliest time of the next flush to everyone.
     pub(crate) next_flush: Instant,
+    /// When readers that are behind get more.
+    pub(crate) go_on_at: Option<Instant>,
+    /// A batch is under way (listed in the shard's `ingesting`).
+    pub(crate) ingesting: bool,
     /// Something may be due for some reader.
     pub(crate) dirty: bool,
     /// The newest sender report of each track.
@@ -146,9 +150,16 @@ impl Stream {
             readers: DenseSlotMap::with_key(),
             window,
             next_flush: now,
+            go_on_at: None,
+            ingesting: false,
             dirty: false,
             reports,
         }
+    }
+
+    /// When the next flush is due, if the stream is dirty.
+    pub(crate) fn flush_at(&self) -> Instant {
+        self.go_on_at.map_or(self.next_flush, |at| at.min(self.next_flush))
     }
 
     /// Appends a batch to the log.

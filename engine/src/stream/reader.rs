@@ -53,17 +53,25 @@ pub(crate) struct DatagramSink {
     /// Indexed by channel; `None` for tracks that were not set up.
     pub(crate) destinations: Box<[Option<Destination>]>,
     pub(crate) source: Source,
+    /// A reader that is behind gets nothing before this time.
+    pub(crate) paced_until: Option<Instant>,
 }
+
+/// Interleaved channels a reader insists on, indexed by ours. `None` where they are the same: then packets go out as
+/// they lie in the log.
+pub(crate) type ChannelMap = Option<Box<[u8]>>;
 
 pub(crate) enum Sink {
     /// Interleaved on a plain connection. The descriptor is the connection's, which outlives the reader.
     Tcp {
         fd: RawFd,
         connection: ConnectionKey,
+        channels: ChannelMap,
     },
     /// Interleaved on an encrypted connection.
     Tls {
         connection: ConnectionKey,
+        channels: ChannelMap,
     },
     Datagrams(Box<DatagramSink>),
 }
@@ -75,6 +83,8 @@ pub(crate) struct Reader {
     pub(crate) flow: Flow,
     /// The next packet to send.
     pub(crate) cursor: Position,
+    /// Has not reached the newest packet yet: is not bound to the delivery window until then.
+    pub(crate) catching_up: bool,
     /// Trains of the packets from the cursor on that have been sent (datagram readers that were blocked amid a flush).
     pub(crate) trains_sent: u32,
     /// The channels this reader set up.
@@ -86,7 +96,7 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn connection(&self) -> Option<ConnectionKey> {
         match &self.sink {
-            Sink::Tcp { connection, .. } | Sink::Tls { connection } => Some(*connection),
+            Sink::Tcp { connection, .. } | Sink::Tls { connection, .. } => Some(*connection),
             Sink::Datagrams(_) => None,
         }
     }
