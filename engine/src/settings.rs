@@ -103,9 +103,9 @@ impl Settings {
                 ));
             }
         }
-        if self.rtsp.session_timeout < Duration::from_secs(5) {
+        if self.rtsp.session_timeout < Duration::from_secs(1) {
             return Err(
-                "the session timeout must be at least 5s: players report every five seconds".to_owned()
+                "the session timeout must be at least 1s (players report every five seconds)".to_owned()
             );
         }
         if self.read_timeout.is_zero() || self.write_timeout.is_zero() {

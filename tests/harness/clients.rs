@@ -166,15 +166,19 @@ pub fn ffmpeg_read(sample: &Sample, url: &str, expect: Expect, options: &[&str])
 }
 
 /// Decodes pictures and audio with GStreamer until there are enough of both, as its sinks report buffer by buffer.
-/// (Sinks that end by themselves do not do: rtspsrc over TCP ends all tracks with the first.)
+/// (Sinks that end by themselves do not do: rtspsrc over TCP ends all tracks with the first.) uridecodebin adds its pads
+/// from one thread; with rtspsrc in the pipeline itself, gst-launch's delayed links race when both tracks arrive at once.
 fn gstreamer_read(url: &str, lower: Lower) -> Result<String> {
+    // These schemes are GStreamer's own; they fix what carries the media.
+    let scheme = match lower {
+        Lower::Tcp => "rtspt",
+        Lower::Udp => "rtspu",
+    };
+    let uri = url.replacen("rtsp", scheme, 1);
     let pipeline = format!(
-        "-v rtspsrc name=s location={url} protocols={} latency=100 \
-         s. ! application/x-rtp,media=video ! decodebin ! queue ! \
-         fakesink name=pictures sync=false async=false silent=false \
-         s. ! application/x-rtp,media=audio ! decodebin ! queue ! \
-         fakesink name=audio sync=false async=false silent=false",
-        lower.name()
+        "-v uridecodebin name=s uri={uri} \
+         s. ! queue ! video/x-raw ! fakesink name=pictures sync=false async=false silent=false \
+         s. ! queue ! audio/x-raw ! fakesink name=audio sync=false async=false silent=false"
     );
     let mut command = Command::new("gst-launch-1.0");
     command.args(pipeline.split_whitespace());
