@@ -18,8 +18,9 @@ use crate::scenario::{Protocol, Talk, floor, rtsp};
 use crate::sys::net::{Epoll, Interest, Ready, Timer};
 use crate::sys::process::interrupted;
 
-/// How long the load sleeps when it finds nothing.
-const LOOK_EVERY: Duration = Duration::from_micros(500);
+/// How long the load sleeps when it finds nothing: longer than a server takes for a picture, so that what readers do
+/// (their acknowledgements among it) does not land inside the server's sends, where it would be charged to the server.
+const LOOK_EVERY: Duration = Duration::from_millis(3);
 
 /// What to do to whom.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use super::wake::Wake;
 use io_uring::{IoUring, opcode, squeue, types};
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 const ENTRIES: u32 = 1024;
@@ -105,6 +106,22 @@ impl Poller {
         self.push(&entry);
         // The kernel copies the timespec at submission, so one is enough.
         self.submit();
+    }
+
+    /// About to sleep: from here on events signal the shard. Returns false when something has happened already.
+    pub(crate) fn arm(&mut self) -> bool {
+        self.ring.completion().enable_eventfd();
+        // The kernel must see the flag before we look: what comes later signals, what came before is found here.
+        fence(Ordering::SeqCst);
+        let submission = self.ring.submission();
+        let quiet = !submission.taskrun() && !submission.cq_overflow();
+        drop(submission);
+        quiet && self.ring.completion().is_empty()
+    }
+
+    /// Awake: events are found by polling, and signals would only cause turns without work.
+    pub(crate) fn disarm(&mut self) {
+        self.ring.completion().disable_eventfd();
     }
 
     /// Submits what is queued and appends what happened to `events`. Never blocks.

@@ -147,6 +147,7 @@ pub(crate) async fn run(parts: Parts, started: impl FnOnce(Result<(), String>)) 
                 break;
             }
             shard.state.mesh.awake();
+            shard.state.poller.disarm();
         } else {
             executor::yield_if_needed().await;
         }
@@ -306,7 +307,13 @@ impl State {
                 .listeners
                 .values()
                 .any(|listener| listener.paused_until.is_some_and(|at| at <= self.now));
-        quiet && self.mesh.may_sleep()
+        if quiet && self.poller.arm() {
+            if self.mesh.may_sleep() {
+                return true;
+            }
+            self.poller.disarm();
+        }
+        false
     }
 
     fn dirty_now(&self) -> bool {
