@@ -61,17 +61,24 @@ struct Gathered<'a> {
     bytes_max: usize,
     /// Where the cursor stands when all of it is sent.
     end: Position,
+    /// Several slices as one, made when a second reader wants them: one buffer costs the kernel less than a list.
+    joined: Vec<u8>,
 }
 
 impl<'a> Gathered<'a> {
     fn new(bytes_max: usize) -> Gathered<'a> {
-        Gathered { key: None, spans: Vec::new(), slices: Vec::new(), bytes: 0, bytes_max, end: 0 }
+        let (spans, slices, joined) = (Vec::new(), Vec::new(), Vec::new());
+        Gathered { key: None, spans, slices, bytes: 0, bytes_max, end: 0, joined }
     }
 
     fn gather(&mut self, log: &'a Log, cursor: Position, mask: Mask) {
         if self.key == Some((cursor, mask)) {
+            if self.slices.len() > 1 && self.joined.is_empty() {
+                self.slices.iter().for_each(|slice| self.joined.extend_from_slice(slice));
+            }
             return;
         }
+        self.joined.clear();
         *self = Gathered {
             key: Some((cursor, mask)),
             spans: std::mem::take(&mut self.spans),
@@ -79,6 +86,7 @@ impl<'a> Gathered<'a> {
             bytes: 0,
             bytes_max: self.bytes_max,
             end: cursor,
+            joined: std::mem::take(&mut self.joined),
         };
         self.spans.clear();
         self.slices.clear();
@@ -327,13 +335,17 @@ fn send_interleaved(
         return;
     };
     let key = *connection;
-    let renumbered;
+    let one;
     let slices = match channels {
-        None => &gathered.slices[..],
+        None if gathered.joined.is_empty() => &gathered.slices[..],
+        None => {
+            one = [IoSlice::new(&gathered.joined)];
+            &one[..]
+        }
         Some(channels) => {
             gathered.renumber(channels, scratch);
-            renumbered = [IoSlice::new(scratch)];
-            &renumbered[..]
+            one = [IoSlice::new(scratch)];
+            &one[..]
         }
     };
     if let Sink::Tcp { fd, .. } = reader.sink {
