@@ -203,7 +203,7 @@ impl Sockets {
         let opened = with_fallback(address, |address| listen::tcp(address, shards)).map_err(fault)?;
         self.note(protocol, "tcp", &opened[0]).map_err(fault)?;
         for (listeners, socket) in self.listeners.iter_mut().zip(opened) {
-            listeners.push(Listener { socket, tls: tls.cloned(), paused_until: None });
+            listeners.push(Listener { socket, tls: tls.cloned(), paused_until: None, exhausted: false });
         }
         Ok(())
     }

@@ -51,16 +51,19 @@ pub const RANDOM_ACCESS_WAIT: Duration = Duration::from_secs(4);
 
 /// Slices of one vectored send.
 pub const SEND_SLICES_MAX: usize = 64;
-/// Bytes encrypted for one reader in one flush: what a reader that stops reading holds in user memory.
-pub const ENCRYPT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes encrypted or renumbered for one reader in one flush: what an encrypted reader that stops reading holds in user
+/// memory, and what a slow one with channels of its own costs in vain.
+pub const COPIED_BYTES_MAX: usize = 64 * 1024;
 /// Segments of one segmented send (the kernel's UDP_MAX_SEGMENTS was 64 before Linux 6.9).
 pub const SEGMENTS_PER_SEND_MAX: usize = 64;
 /// Payload bytes of one segmented send: the IPv4 limit less the headers.
 pub const SEGMENTED_BYTES_MAX: usize = 65_000;
 /// Bytes a UDP reader that is behind gets per flush: its receive buffer (212,992 by default) must not overflow at the start.
-pub const UDP_CATCH_UP_BYTES: usize = 48 * 1024;
-/// Pause between two such flushes.
-pub const UDP_CATCH_UP_PAUSE: Duration = Duration::from_millis(4);
+pub const UDP_CATCH_UP_BYTES: usize = 32 * 1024;
+/// Pause between two such flushes. Together they let a reader catch up with a stream of up to 250 Mbit/s.
+pub const UDP_CATCH_UP_PAUSE: Duration = Duration::from_millis(1);
+/// Flushes that a stream's end makes for readers that are behind: 64 MiB for an encrypted one.
+pub const CLOSING_FLUSHES_MAX: usize = 1024;
 /// Messages of one sendmmsg.
 pub const DATAGRAM_MESSAGES_MAX: usize = 64;
 
@@ -84,7 +87,7 @@ pub const WALK_PENDING_MAX: Duration = Duration::from_secs(5);
 pub const WALK_RESUMES_MAX: u8 = 16;
 
 /// How long a closing server waits for its last bytes to leave.
-pub const SHUTDOWN_FLUSH: Duration = Duration::from_millis(1000);
+pub const SHUTDOWN_FLUSH: Duration = Duration::from_millis(800);
 /// How often a closing shard looks whether they have.
 pub const SHUTDOWN_LOOK: Duration = Duration::from_millis(10);
 /// A shard's housekeeping: timeouts are checked and reports are made this often.

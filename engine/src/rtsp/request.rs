@@ -125,11 +125,7 @@ impl Shard {
         }
         if let Some(connection) = self.state.connections.get_mut(key) {
             connection.machine.respond(response);
-            let ending = connection.end_after_answer;
             self.transmit(key);
-            if ending {
-                self.end_connection(key, "the client closed the connection");
-            }
         }
     }
 

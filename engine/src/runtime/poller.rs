@@ -110,13 +110,21 @@ impl Poller {
 
     /// About to sleep: from here on events signal the shard. Returns false when something has happened already.
     pub(crate) fn arm(&mut self) -> bool {
+        // A watch that is only queued watches nothing.
+        if !self.ring.submission().is_empty() {
+            self.submit();
+        }
         self.ring.completion().enable_eventfd();
         // The kernel must see the flag before we look: what comes later signals, what came before is found here.
         fence(Ordering::SeqCst);
         let submission = self.ring.submission();
-        let quiet = !submission.taskrun() && !submission.cq_overflow();
+        let quiet = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
         drop(submission);
-        quiet && self.ring.completion().is_empty()
+        let quiet = quiet && self.ring.completion().is_empty();
+        if !quiet {
+            self.disarm();
+        }
+        quiet
     }
 
     /// Awake: events are found by polling, and signals would only cause turns without work.

@@ -45,8 +45,6 @@ pub(crate) struct Connection {
     pub(crate) ending: Ending,
     /// Listed in the shard's `unread`.
     pub(crate) unread: bool,
-    /// The peer ended its side while a request waits for its answer.
-    pub(crate) end_after_answer: bool,
     /// Since when the kernel takes nothing.
     pub(crate) blocked_since: Option<Instant>,
     queue: VecDeque<Bytes>,
@@ -80,7 +78,6 @@ impl Connection {
             suspended: None,
             ending: Ending::No,
             unread: false,
-            end_after_answer: false,
             blocked_since: None,
             queue: VecDeque::new(),
             queued_bytes: 0,

@@ -84,7 +84,8 @@ impl State {
 
     /// Takes a connection out of the shard without closing it.
     pub(crate) fn remove_connection(&mut self, key: ConnectionKey) -> Option<Box<Connection>> {
-        let connection = self.connections.remove(key)?;
+        let mut connection = self.connections.remove(key)?;
+        connection.unread = false;
         self.poller.forget(Target::Connection(key).token());
         self.counters.connections_open.sub(1);
         Some(connection)
@@ -116,7 +117,12 @@ impl State {
                 && reader.connection() == Some(key)
             {
                 reader.flow = change(reader.flow);
-                self.mark_dirty(stream_key);
+                let (flowing, behind) = (reader.flow == Flow::Flowing, reader.catching_up);
+                if flowing && behind {
+                    self.go_on_at(stream_key, self.now);
+                } else if flowing {
+                    self.mark_dirty(stream_key);
+                }
             }
         }
     }
@@ -174,6 +180,7 @@ impl State {
         }
         for key in unblocked {
             self.mark_dirty(key);
+            self.go_on_at(key, self.now);
         }
     }
 }
@@ -220,6 +227,7 @@ impl Shard {
             let Some(listener) = self.state.listeners.get_mut(key) else { return };
             match tcp::accept(&listener.socket) {
                 Ok((socket, peer)) => {
+                    listener.exhausted = false;
                     let tls = listener.tls.clone();
                     self.accepted(socket, peer, tls);
                 }
@@ -227,7 +235,7 @@ impl Shard {
                 Err(error)
                     if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) =>
                 {
-                    if listener.paused_until.is_none() {
+                    if !std::mem::replace(&mut listener.exhausted, true) {
                         tracing::error!(
                             "cannot accept connections: {error}; raise the limit of open files (ulimit -n)"
                         );
@@ -411,9 +419,6 @@ impl Shard {
                 ServerEvent::Interleaved { channel, payload } => self.interleaved(key, channel, &payload),
                 ServerEvent::Request(request) => self.rtsp_request(key, request),
                 ServerEvent::Response(_) => {}
-                ServerEvent::Closed(None) if connection.suspended.is_some() => {
-                    connection.end_after_answer = true;
-                }
                 ServerEvent::Closed(None) => {
                     self.close_connection(key, "the client closed the connection");
                     return;

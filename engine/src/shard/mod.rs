@@ -35,6 +35,7 @@ use sessions::Session;
 use slotmap::SlotMap;
 use socket2::Socket;
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,6 +55,8 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Set while accepting pauses because the descriptor table was full.
     pub(crate) paused_until: Option<Instant>,
+    /// The descriptor table was full at the last attempt; said once.
+    pub(crate) exhausted: bool,
 }
 
 /// What a shard is given at start.
@@ -144,7 +147,7 @@ pub(crate) async fn run(parts: Parts, started: impl FnOnce(Result<(), String>)) 
         if shard.state.may_sleep() {
             if let Err(error) = sleep.until_signalled().await {
                 tracing::error!(shard = id.0, "the shard cannot sleep: {error}");
-                break;
+                return;
             }
             shard.state.mesh.awake();
             shard.state.poller.disarm();
@@ -161,7 +164,8 @@ struct Alarm(ShardId);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        tracing::error!(shard = self.0.0, "a shard ended unexpectedly; the server ends with it");
+        // Not through the log, which is written by a thread that ends here too.
+        let _ = writeln!(std::io::stderr(), "shard {} ended unexpectedly; the server ends with it", self.0.0);
         std::process::abort();
     }
 }
@@ -222,6 +226,7 @@ impl Shard {
                 self.state.counters.session_panics.add(1);
                 tracing::error!(shard = self.state.id.0, "a turn of the shard panicked; please report this");
                 self.restore_modules();
+                self.state.look_at_everything();
                 false
             }
         }
@@ -250,8 +255,9 @@ impl Shard {
         self.expire_reordering();
         self.resume_requests();
         if self.state.now >= self.state.next_tick {
-            self.tick();
+            // First, so that a tick that panics is not met again in the next turn.
             self.state.next_tick = self.state.now + limits::TICK;
+            self.tick();
         }
         self.state.finish_batches();
         self.flush();
@@ -297,6 +303,22 @@ impl Shard {
 }
 
 impl State {
+    /// After a turn that was cut short: whatever it held in its hands is looked at again.
+    fn look_at_everything(&mut self) {
+        self.dirty.clear();
+        let streams: Vec<_> = self.streams.keys().collect();
+        for key in streams {
+            self.streams[key].dirty = false;
+            self.mark_dirty(key);
+        }
+        self.unread = self.connections.keys().collect();
+        for connection in self.connections.values_mut() {
+            connection.unread = true;
+        }
+        self.unread_datagrams = self.ingest_sockets.keys().map(Target::Ingest).collect();
+        self.unread_datagrams.extend([false, true].map(|rtcp| Target::Datagrams { rtcp }));
+    }
+
     /// Whether nothing is left to do before the next signal; announces the sleep.
     fn may_sleep(&mut self) -> bool {
         let quiet = self.unread.is_empty()
@@ -317,9 +339,7 @@ impl State {
     }
 
     fn dirty_now(&self) -> bool {
-        self.dirty
-            .iter()
-            .any(|key| self.streams.get(*key).is_some_and(|stream| stream.flush_at() <= self.now))
+        self.dirty.iter().filter_map(|key| self.streams.get(*key)?.flush_at()).any(|at| at <= self.now)
     }
 
     /// Sets the timer for whatever comes first, and wakes the shards that were sent something.
@@ -330,8 +350,8 @@ impl State {
             deadline = deadline.min(self.now + std::time::Duration::from_millis(1));
         }
         for key in &self.dirty {
-            if let Some(stream) = self.streams.get(*key) {
-                deadline = deadline.min(stream.flush_at());
+            if let Some(at) = self.streams.get(*key).and_then(Stream::flush_at) {
+                deadline = deadline.min(at);
             }
         }
         for until in self.listeners.values().filter_map(|listener| listener.paused_until) {

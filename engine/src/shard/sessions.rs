@@ -204,6 +204,10 @@ impl Shard {
         for (track, rtp, rtcp) in peers {
             for peer in [rtp, rtcp] {
                 self.end_predecessor(peer, session);
+                if !self.state.sessions.contains_key(session) {
+                    // It read what its predecessor published.
+                    return;
+                }
                 self.state.peers.insert(peer, PeerTrack { session, track });
                 let before = self.state.registry.own_peer(peer, self.state.id);
                 if let Some(shard) = before.filter(|shard| *shard != self.state.id) {
@@ -222,7 +226,9 @@ impl Shard {
 
     /// Another shard has a new session of this client.
     pub(crate) fn peer_taken(&mut self, peer: Peer) {
-        if let Some(owner) = self.state.peers.get(&peer).copied() {
+        // By now the client may have come back here.
+        let ours = self.state.registry.peer_owner(peer) == Some(self.state.id);
+        if let (false, Some(owner)) = (ours, self.state.peers.get(&peer).copied()) {
             self.close_session_and_connection(owner.session, "its client uses the ports for another session");
         }
     }

@@ -79,11 +79,19 @@ impl State {
         }
     }
 
+    /// Notes that something new may be due for every reader of a stream.
     pub(crate) fn mark_dirty(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.due = true;
+        }
+        self.list_dirty(key);
+    }
+
+    /// Has a stream looked at when its next flush is due.
+    pub(crate) fn list_dirty(&mut self, key: StreamKey) {
         if let Some(stream) = self.streams.get_mut(key)
-            && !stream.dirty
+            && !std::mem::replace(&mut stream.dirty, true)
         {
-            stream.dirty = true;
             self.dirty.push(key);
         }
     }
@@ -93,7 +101,7 @@ impl State {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.go_on_at = Some(stream.go_on_at.map_or(at, |other| other.min(at)));
         }
-        self.mark_dirty(key);
+        self.list_dirty(key);
     }
 
     /// Notes that a stream has a batch under way.
@@ -232,12 +240,14 @@ impl Shard {
         let mut later = Vec::new();
         for key in dirty.drain(..) {
             let Some(stream) = self.state.streams.get_mut(key) else { continue };
-            if stream.flush_at() > self.state.now {
-                later.push(key);
-                continue;
+            match stream.flush_at() {
+                Some(at) if at > self.state.now => later.push(key),
+                Some(_) => {
+                    stream.dirty = false;
+                    self.flush_stream(key);
+                }
+                None => stream.dirty = false,
             }
-            stream.dirty = false;
-            self.flush_stream(key);
         }
         // What became dirty meanwhile (a reader that was closed, say) is looked at in the next turn.
         later.append(&mut self.state.dirty);
@@ -248,16 +258,17 @@ impl Shard {
     fn flush_stream(&mut self, key: StreamKey) {
         let state = &mut self.state;
         let Some(stream) = state.streams.get_mut(key) else { return };
-        let everyone = stream.next_flush <= state.now;
+        let everyone = stream.due && stream.next_flush <= state.now;
         if everyone {
+            stream.due = false;
             stream.next_flush = state.now + stream.window;
         }
         stream.go_on_at = None;
         let (connections, datagrams) = (&mut state.connections, &state.datagrams);
         let flushed = flush::flush(stream, state.now, everyone, connections, datagrams, &state.counters);
-        if !everyone {
+        if state.streams.get(key).is_some_and(|stream| stream.due) {
             // The others still wait for the window to pass.
-            state.mark_dirty(key);
+            state.list_dirty(key);
         }
         self.after_flush(key, flushed);
     }
@@ -308,10 +319,7 @@ impl Shard {
             home.ingest.bye();
             self.state.finish_batch(key);
         }
-        if let Some(stream) = self.state.streams.get_mut(key) {
-            stream.next_flush = self.state.now;
-        }
-        self.flush_stream(key);
+        self.flush_to_the_end(key);
         let Some(stream) = self.state.streams.get_mut(key) else { return };
         if let Some(home) = stream.home() {
             for shard in std::mem::take(&mut home.subscribers) {
@@ -326,6 +334,21 @@ impl Shard {
         }
         self.end_idle_attachments(key, reason);
         self.state.remove_stream(key);
+    }
+
+    /// Sends every reader all that is left, whatever its window and pace; who is full gets no more.
+    fn flush_to_the_end(&mut self, key: StreamKey) {
+        for _ in 0..limits::CLOSING_FLUSHES_MAX {
+            let Some(stream) = self.state.streams.get_mut(key) else { return };
+            for reader in stream.readers.values_mut() {
+                reader.lift_pace();
+            }
+            (stream.due, stream.next_flush) = (true, self.state.now);
+            self.flush_stream(key);
+            if !self.state.streams.get(key).is_some_and(Stream::has_reader_behind) {
+                return;
+            }
+        }
     }
 
     /// Sessions that set up tracks of the stream but do not play yet.

@@ -244,8 +244,8 @@ pub(crate) fn flush(
 ) -> Flushed {
     let mut flushed = Flushed::default();
     let mut plain = Gathered::new(usize::MAX);
-    // What is encrypted is copied into user memory, where it waits if the kernel is full.
-    let mut sealed = Gathered::new(limits::ENCRYPT_BYTES_MAX);
+    // What is encrypted or renumbered is copied first, and encrypted it waits in user memory if the kernel is full.
+    let mut bounded = Gathered::new(limits::COPIED_BYTES_MAX);
     let mut trains = Trains::new();
     let mut scratch = Vec::new();
     let log = &stream.log;
@@ -256,8 +256,8 @@ pub(crate) fn flush(
         }
         match &mut reader.sink {
             Sink::Tcp { .. } | Sink::Tls { .. } => {
-                let tls = matches!(reader.sink, Sink::Tls { .. });
-                let gathered = if tls { &mut sealed } else { &mut plain };
+                let copied = !matches!(reader.sink, Sink::Tcp { channels: None, .. });
+                let gathered = if copied { &mut bounded } else { &mut plain };
                 gathered.gather(log, reader.cursor, reader.mask);
                 if gathered.bytes == 0 {
                     reader.cursor = gathered.end;

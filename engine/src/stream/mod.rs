@@ -20,6 +20,7 @@ use crate::shard::{ConnectionKey, SessionKey};
 use batch::Channel;
 use bytes::Bytes;
 use headwater_protocols::{sdp, track::Track};
+use reader::Flow;
 use slotmap::DenseSlotMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -125,7 +126,9 @@ pub(crate) struct Stream {
     pub(crate) go_on_at: Option<Instant>,
     /// A batch is under way (listed in the shard's `ingesting`).
     pub(crate) ingesting: bool,
-    /// Something may be due for some reader.
+    /// Something new may be due for every reader.
+    pub(crate) due: bool,
+    /// Listed in the shard's `dirty`.
     pub(crate) dirty: bool,
     /// The newest sender report of each track.
     reports: Vec<Option<Bytes>>,
@@ -152,14 +155,22 @@ impl Stream {
             next_flush: now,
             go_on_at: None,
             ingesting: false,
+            due: false,
             dirty: false,
             reports,
         }
     }
 
-    /// When the next flush is due, if the stream is dirty.
-    pub(crate) fn flush_at(&self) -> Instant {
-        self.go_on_at.map_or(self.next_flush, |at| at.min(self.next_flush))
+    /// When the next flush is due, if any.
+    pub(crate) fn flush_at(&self) -> Option<Instant> {
+        let everyone = self.due.then_some(self.next_flush);
+        everyone.into_iter().chain(self.go_on_at).min()
+    }
+
+    /// Whether a reader that can be sent to has not got all.
+    pub(crate) fn has_reader_behind(&self) -> bool {
+        let end = self.log.end();
+        self.readers.values().any(|reader| reader.flow == Flow::Flowing && reader.cursor < end)
     }
 
     /// Appends a batch to the log.

@@ -94,6 +94,13 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// Ends the pause of a datagram reader that is behind.
+    pub(crate) fn lift_pace(&mut self) {
+        if let Sink::Datagrams(sink) = &mut self.sink {
+            sink.paced_until = None;
+        }
+    }
+
     pub(crate) fn connection(&self) -> Option<ConnectionKey> {
         match &self.sink {
             Sink::Tcp { connection, .. } | Sink::Tls { connection, .. } => Some(*connection),

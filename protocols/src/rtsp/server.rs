@@ -134,7 +134,8 @@ impl Server {
             }
             let element = match self.decode() {
                 Ok(Some(element)) => element,
-                Ok(None) if self.eof => return Some(self.end()),
+                // What was asked before the end is answered first.
+                Ok(None) if self.eof && self.outstanding.is_none() => return Some(self.end()),
                 Ok(None) => return None,
                 Err(error) => {
                     self.fail(error);

@@ -227,6 +227,8 @@ fn the_end_is_told_once() {
     clean.handle_input(now, options(1).into());
     clean.handle_eof();
     assert_eq!(next_request(&mut clean), Some(1), "what came before the end is not lost");
+    assert_eq!(clean.poll_event(), None, "and is answered first");
+    clean.respond(Response::new(Status::OK));
     assert_eq!(clean.poll_event(), Some(Event::Closed(None)));
     assert_eq!(clean.poll_event(), None);
 
