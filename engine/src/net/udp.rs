@@ -81,31 +81,12 @@ pub(crate) fn send(
     trains: &[Train<'_>],
 ) -> io::Result<usize> {
     const MANY: usize = 8;
+    if let [_] = trains {
+        return send_group::<1>(fd, family, source, destinations, trains);
+    }
     let mut sent = 0;
     for group in trains.chunks(MANY) {
-        let mut controls: [Control; MANY] = [const { Control([0; 96]) }; MANY];
-        // SAFETY: iovec is plain data, for which all zeros is a value.
-        let mut slices: [libc::iovec; MANY] = unsafe { mem::zeroed() };
-        // SAFETY: mmsghdr is plain data, for which all zeros is a value.
-        let mut messages: [libc::mmsghdr; MANY] = unsafe { mem::zeroed() };
-        for (n, train) in group.iter().enumerate() {
-            let len = fill_control(&mut controls[n], family, source, train.segment);
-            slices[n].iov_base = train.bytes.as_ptr().cast_mut().cast();
-            slices[n].iov_len = train.bytes.len();
-            let Some(Some(to)) = destinations.get(train.target) else {
-                return Err(io::Error::from(io::ErrorKind::InvalidInput));
-            };
-            let header = &mut messages[n].msg_hdr;
-            header.msg_name = to.as_ptr().cast_mut();
-            header.msg_namelen = to.len();
-            header.msg_iov = &raw mut slices[n];
-            header.msg_iovlen = 1;
-            header.msg_control =
-                if len == 0 { std::ptr::null_mut() } else { controls[n].0.as_mut_ptr().cast() };
-            header.msg_controllen = len as _;
-        }
-        let taken = transmit(fd, &mut messages[..group.len()]);
-        match taken {
+        match send_group::<MANY>(fd, family, source, destinations, group) {
             Ok(n) if n == group.len() => sent += n,
             Ok(n) => return Ok(sent + n),
             Err(_) if sent > 0 => return Ok(sent),
@@ -113,6 +94,37 @@ pub(crate) fn send(
         }
     }
     Ok(sent)
+}
+
+/// Sends at most `N` trains in one system call.
+fn send_group<const N: usize>(
+    fd: RawFd,
+    family: Family,
+    source: Source,
+    destinations: &[Option<Destination>],
+    group: &[Train<'_>],
+) -> io::Result<usize> {
+    let mut controls: [Control; N] = [const { Control([0; 96]) }; N];
+    // SAFETY: iovec is plain data, for which all zeros is a value.
+    let mut slices: [libc::iovec; N] = unsafe { mem::zeroed() };
+    // SAFETY: mmsghdr is plain data, for which all zeros is a value.
+    let mut messages: [libc::mmsghdr; N] = unsafe { mem::zeroed() };
+    for (n, train) in group.iter().enumerate() {
+        let Some(Some(to)) = destinations.get(train.target) else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        };
+        let len = fill_control(&mut controls[n], family, source, train.segment);
+        slices[n].iov_base = train.bytes.as_ptr().cast_mut().cast();
+        slices[n].iov_len = train.bytes.len();
+        let header = &mut messages[n].msg_hdr;
+        header.msg_name = to.as_ptr().cast_mut();
+        header.msg_namelen = to.len();
+        header.msg_iov = &raw mut slices[n];
+        header.msg_iovlen = 1;
+        header.msg_control = if len == 0 { std::ptr::null_mut() } else { controls[n].0.as_mut_ptr().cast() };
+        header.msg_controllen = len as _;
+    }
+    transmit(fd, &mut messages[..group.len()])
 }
 
 fn transmit(fd: RawFd, messages: &mut [libc::mmsghdr]) -> io::Result<usize> {
