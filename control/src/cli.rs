@@ -82,7 +82,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     session_timeout: Duration,
 
-    /// Let only this user publish, as NAME:PASSWORD; may be given several times
+    /// Let only this user publish, as NAME:PASSWORD; may be given several times. Others on this machine can see it
     #[arg(long, value_name = "NAME:PASSWORD", value_parser = credentials)]
     publish_user: Vec<(String, String)>,
 
