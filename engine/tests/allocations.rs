@@ -2,10 +2,10 @@
 
 #![allow(unsafe_code)]
 
-use headwater_engine::{Engine, PathSettings, Rtsp, Settings};
+mod support;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -199,23 +199,7 @@ fn allocations_per_picture(address: SocketAddr, path: &str, readers: usize, udp:
 #[test]
 fn nothing_is_allocated_per_packet_and_reader() {
     LEFT_OUT.set(true);
-    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-    let engine = Engine::start(Settings {
-        shards: 1,
-        processors: Vec::new(),
-        rtsp: Rtsp {
-            address: Some(any),
-            secure: None,
-            datagrams: Some((any, any)),
-            session_timeout: Duration::from_secs(60),
-        },
-        path_defaults: PathSettings::default(),
-        paths: HashMap::new(),
-        users: Vec::new(),
-        read_timeout: Duration::from_secs(10),
-        write_timeout: Duration::from_secs(10),
-    })
-    .expect("the engine starts");
+    let engine = support::engine(true);
     let address = engine.listening()[0].address;
     for udp in [false, true] {
         let few = allocations_per_picture(address, &format!("few-{udp}"), 5, udp);

@@ -1,34 +1,14 @@
 //! A shard sleeps when there is nothing to do, and wakes when there is.
 
-use headwater_engine::{Engine, PathSettings, Rtsp, Settings};
-use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+mod support;
 
-fn engine() -> Engine {
-    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-    Engine::start(Settings {
-        shards: 1,
-        processors: Vec::new(),
-        rtsp: Rtsp {
-            address: Some(any),
-            secure: None,
-            datagrams: None,
-            session_timeout: Duration::from_secs(60),
-        },
-        path_defaults: PathSettings::default(),
-        paths: HashMap::new(),
-        users: Vec::new(),
-        read_timeout: Duration::from_secs(10),
-        write_timeout: Duration::from_secs(10),
-    })
-    .expect("the engine starts")
-}
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_request_after_a_pause_is_answered_at_once() {
-    let engine = engine();
+    let engine = support::engine(false);
     let address = engine.listening()[0].address;
     // Housekeeping wakes the shard four times a second; most of these must not wait for it.
     let mut late = 0;
@@ -48,7 +28,7 @@ fn a_request_after_a_pause_is_answered_at_once() {
 
 #[test]
 fn an_idle_shard_only_keeps_house() {
-    let engine = engine();
+    let engine = support::engine(false);
     let address = engine.listening()[0].address;
     let mut sockets: Vec<TcpStream> =
         (0..20).map(|_| TcpStream::connect(address).expect("connected")).collect();
