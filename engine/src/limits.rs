@@ -64,8 +64,8 @@ pub const UDP_CATCH_UP_BYTES: usize = 32 * 1024;
 pub const UDP_CATCH_UP_PAUSE: Duration = Duration::from_millis(1);
 /// Flushes that a stream's end makes for readers that are behind: 64 MiB for an encrypted one.
 pub const CLOSING_FLUSHES_MAX: usize = 1024;
-/// Messages of one sendmmsg.
-pub const DATAGRAM_MESSAGES_MAX: usize = 64;
+/// Trains of one system call (sendmmsg): audio, video and their reports of one picture.
+pub const TRAINS_PER_SEND_MAX: usize = 8;
 
 /// Longest delivery window of a path.
 pub const DELIVERY_WINDOW_MAX: Duration = Duration::from_millis(500);

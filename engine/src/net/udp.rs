@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::address::{Destination, Family, Peer, from_storage, mapped};
+use crate::limits;
 use bytes::BytesMut;
 use socket2::Socket;
 use std::io;
@@ -71,7 +72,7 @@ fn fill_control(control: &mut Control, family: Family, source: Source, segment: 
     end
 }
 
-/// Sends trains in order, eight in one system call. Returns how many of them the kernel took; an error concerns the
+/// Sends trains in order, [`limits::TRAINS_PER_SEND_MAX`] in one system call. Returns how many of them the kernel took; an error concerns the
 /// first. A train whose target is none of `destinations` is an error: masks and destinations come from the same tracks.
 pub(crate) fn send(
     fd: RawFd,
@@ -80,7 +81,7 @@ pub(crate) fn send(
     destinations: &[Option<Destination>],
     trains: &[Train<'_>],
 ) -> io::Result<usize> {
-    const MANY: usize = 8;
+    const MANY: usize = limits::TRAINS_PER_SEND_MAX;
     if let [_] = trains {
         return send_group::<1>(fd, family, source, destinations, trains);
     }

@@ -1,6 +1,5 @@
 //! Publishers: ANNOUNCE, SETUP with `mode=record`, RECORD.
 
-use super::request::Named;
 use crate::limits;
 use crate::modules::Request;
 use crate::net::{Peer, listen};
@@ -35,7 +34,6 @@ impl Shard {
             base: rtsp.headers.get("Content-Base").unwrap_or(&rtsp.uri).into(),
             channels: Vec::new(),
             sockets: Vec::new(),
-            recording: false,
             last_media: self.state.now,
             next_report: self.state.now + limits::REPORT_INTERVAL,
             received_bytes: 0,
@@ -57,9 +55,7 @@ impl Shard {
         key: ConnectionKey,
         rtsp: &message::Request,
     ) -> Result<Response, Response> {
-        let Named::Session(session_key) = self.session_of(key, rtsp) else {
-            return Err(Response::new(Status::SESSION_NOT_FOUND));
-        };
+        let session_key = self.named_session(key, rtsp)?;
         let offered = offered(rtsp)?;
         let allowed = self.allowed(key);
         let session = self.state.sessions.get_mut(session_key).ok_or_else(gone)?;
@@ -104,9 +100,7 @@ impl Shard {
         key: ConnectionKey,
         rtsp: &message::Request,
     ) -> Result<Response, Response> {
-        let Named::Session(session_key) = self.session_of(key, rtsp) else {
-            return Err(Response::new(Status::SESSION_NOT_FOUND));
-        };
+        let session_key = self.named_session(key, rtsp)?;
         let now = self.state.now;
         let session = self.state.sessions.get_mut(session_key).ok_or_else(gone)?;
         let set_up = session.machine.tracks().count();
@@ -115,7 +109,7 @@ impl Shard {
             // Readers are told of all announced tracks, so all must come.
             return Err(Response::new(Status::METHOD_NOT_VALID_IN_THIS_STATE));
         }
-        if publisher.recording {
+        if session.stream.is_some() {
             // RECORD after PAUSE: the stream is still ours.
             publisher.last_media = now;
             session.machine.record().map_err(Response::new)?;
@@ -136,7 +130,6 @@ impl Shard {
                 .and_then(|stream| stream.home())
                 .map_or(0, |home| home.ingest.lost());
             if let Some(publisher) = &mut session.publisher {
-                publisher.recording = true;
                 publisher.last_media = now;
                 publisher.lost_seen = lost;
             }
@@ -188,7 +181,7 @@ fn open_socket(
 ) -> Result<Opened, Response> {
     let ports = sockets.0.as_ref().ok_or_else(|| Response::new(Status::UNSUPPORTED_TRANSPORT))?;
     let server_ports = (ports.rtp_address.port(), ports.rtcp_address.port());
-    let mut local = if ports.rtp_address.ip().is_unspecified() { local } else { ports.rtp_address };
+    let mut local = ports.leave_from(local);
     local.set_port(server_ports.0);
     let peer = peer.with_port(client_rtp);
     let socket = listen::udp_connected(local, peer.0).map_err(|error| {

@@ -139,9 +139,9 @@ impl Shard {
 
     /// PLAY: responds, and has the reader start at the last random access point.
     pub(super) fn play(&mut self, key: ConnectionKey, rtsp: &message::Request) {
-        let session_key = match self.session_of(key, rtsp) {
-            Named::Session(session) => session,
-            _ => return self.respond(key, gone()),
+        let session_key = match self.named_session(key, rtsp) {
+            Ok(session) => session,
+            Err(refused) => return self.respond(key, refused),
         };
         let played = self.begin_playing(session_key, rtsp);
         let (response, starting) = match played {
@@ -250,11 +250,7 @@ impl Shard {
             destinations[Channel::rtp(track).index()] = Destination::new(ports.rtp.family, rtp.0);
             destinations[Channel::rtcp(track).index()] = Destination::new(ports.rtcp.family, rtcp.0);
         }
-        let source = if ports.rtp_address.ip().is_unspecified() {
-            Source::new(session.local.ip())
-        } else {
-            Source::new(ports.rtp_address.ip())
-        };
+        let source = Source::new(ports.leave_from(session.local).ip());
         Some(Sink::Datagrams(Box::new(DatagramSink { destinations, source, paced_until: None })))
     }
 
@@ -264,7 +260,7 @@ impl Shard {
         key: ConnectionKey,
         rtsp: &message::Request,
     ) -> Result<Response, Response> {
-        let Named::Session(session_key) = self.session_of(key, rtsp) else { return Err(gone()) };
+        let session_key = self.named_session(key, rtsp)?;
         let session = self.state.sessions.get_mut(session_key).ok_or_else(gone)?;
         session.machine.pause().map_err(Response::new)?;
         if let (Some(stream), Some(reader)) = (session.stream, session.reader)

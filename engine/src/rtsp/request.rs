@@ -151,6 +151,18 @@ impl Shard {
         }
     }
 
+    /// The session a request names, or the refusal.
+    pub(super) fn named_session(
+        &self,
+        key: ConnectionKey,
+        request: &message::Request,
+    ) -> Result<SessionKey, Response> {
+        match self.session_of(key, request) {
+            Named::Session(session) => Ok(session),
+            _ => Err(Response::new(Status::SESSION_NOT_FOUND)),
+        }
+    }
+
     fn understand(&mut self, key: ConnectionKey, rtsp: &message::Request) -> Result<Request, Refusal> {
         let uri = Uri::parse(&rtsp.uri).map_err(|error| Refusal::Status(error.status()))?;
         if let Some(wanted) = rtsp.headers.get("Require").or_else(|| rtsp.headers.get("Proxy-Require")) {

@@ -26,6 +26,11 @@ impl Ports {
         Ok(Ports { rtp, rtcp, rtp_address, rtcp_address })
     }
 
+    /// Where datagrams of a session leave from: the address its client asked, unless these ports are bound to one.
+    pub(crate) fn leave_from(&self, asked: SocketAddr) -> SocketAddr {
+        if self.rtp_address.ip().is_unspecified() { asked } else { self.rtp_address }
+    }
+
     pub(crate) fn socket(&self, rtcp: bool) -> &Datagram {
         if rtcp { &self.rtcp } else { &self.rtp }
     }

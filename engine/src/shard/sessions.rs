@@ -26,7 +26,6 @@ pub(crate) struct Publisher {
     pub(crate) channels: Vec<(u8, u8, usize)>,
     /// Own sockets, for what comes over UDP.
     pub(crate) sockets: Vec<IngestKey>,
-    pub(crate) recording: bool,
     pub(crate) last_media: Instant,
     pub(crate) next_report: Instant,
     pub(crate) received_bytes: u64,

@@ -181,7 +181,7 @@ impl super::State {
         let train = crate::net::udp::Train { bytes: packet, segment: None, target: 1 };
         let sink = crate::stream::reader::DatagramSink {
             destinations: Box::new([None, destination]),
-            source: crate::net::udp::Source::new(session.local.ip()),
+            source: crate::net::udp::Source::new(ports.leave_from(session.local).ip()),
             paced_until: None,
         };
         // Reports are best effort.
