@@ -2,9 +2,15 @@
 //!
 //! This thread is the control core. It carries no media; shards never wait for it.
 
+#![allow(dead_code, unused_imports)] // while the parts are being written
+
+mod auth;
 mod cli;
+mod config;
+mod core;
 mod processors;
 mod tls;
+mod world;
 
 use anyhow::Context;
 use clap::Parser;

@@ -25,11 +25,68 @@ impl Counter {
     }
 }
 
+/// A measure written by one thread only.
+#[derive(Debug, Default)]
+pub struct Float(AtomicU64);
+
+impl Float {
+    /// Only the owning shard calls this.
+    #[inline]
+    pub fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+
+    pub fn value(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// How many observations fell below each of `BOUNDS` bounds, and their sum. Written by one thread only.
+#[derive(Debug)]
+pub struct Histogram {
+    /// Upper bounds, ascending; one bucket more takes what is above the last.
+    bounds: &'static [f64],
+    buckets: [Counter; HISTOGRAM_BUCKETS_MAX],
+    sum: Float,
+}
+
+const HISTOGRAM_BUCKETS_MAX: usize = 20;
+
+impl Histogram {
+    /// With at most 19 `bounds`, ascending.
+    pub const fn new(bounds: &'static [f64]) -> Histogram {
+        assert!(bounds.len() < HISTOGRAM_BUCKETS_MAX);
+        const EMPTY: Counter = Counter(AtomicU64::new(0));
+        Histogram { bounds, buckets: [EMPTY; HISTOGRAM_BUCKETS_MAX], sum: Float(AtomicU64::new(0)) }
+    }
+
+    /// Counts `weight` observations of `value`. Only the owning shard calls this.
+    #[inline]
+    pub fn observe(&self, value: f64, weight: u64) {
+        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        self.buckets[bucket].add(weight);
+        self.sum.set(self.sum.value() + value * weight as f64);
+    }
+
+    pub fn bounds(&self) -> &'static [f64] {
+        self.bounds
+    }
+
+    /// Observations per bucket (not cumulative), one more than there are bounds.
+    pub fn buckets(&self) -> impl Iterator<Item = u64> {
+        self.buckets[..=self.bounds.len()].iter().map(Counter::value)
+    }
+
+    pub fn sum(&self) -> f64 {
+        self.sum.value()
+    }
+}
+
 macro_rules! counters {
     ($($(#[doc = $help:literal])+ $name:ident,)+) => {
-        /// The counters and gauges of one shard.
+        /// The counters, gauges and histograms of one shard.
         #[derive(Debug, Default)]
-        pub struct Counters { $($(#[doc = $help])+ pub $name: Counter,)+ }
+        pub struct Counters { $($(#[doc = $help])+ pub $name: Counter,)+ pub histograms: Histograms }
 
         impl Counters {
             /// Name, help text and value of every counter, in a fixed order.
@@ -137,4 +194,42 @@ counters! {
     turns,
     /// Turns that took longer than 10 ms.
     turns_stalled,
+}
+
+const LATENCY_BOUNDS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+const TURN_BOUNDS: &[f64] = &[
+    0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+];
+const COUNT_BOUNDS: &[f64] =
+    &[0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0];
+
+/// What one shard measures.
+#[derive(Debug)]
+pub struct Histograms {
+    /// Seconds of one turn of the loop.
+    pub turn_seconds: Histogram,
+    /// Readers sent to in one flush of one stream.
+    pub flush_readers: Histogram,
+    /// Messages that one turn found in the rings from other shards.
+    pub ring_depth: Histogram,
+    /// Seconds from the arrival of a batch to its send, RTSP interleaved on TCP.
+    pub rtsp_tcp_latency_seconds: Histogram,
+    /// The same for RTSP over UDP.
+    pub rtsp_udp_latency_seconds: Histogram,
+    /// The same for RTSP over TLS.
+    pub rtsps_latency_seconds: Histogram,
+}
+
+impl Default for Histograms {
+    fn default() -> Histograms {
+        Histograms {
+            turn_seconds: Histogram::new(TURN_BOUNDS),
+            flush_readers: Histogram::new(COUNT_BOUNDS),
+            ring_depth: Histogram::new(COUNT_BOUNDS),
+            rtsp_tcp_latency_seconds: Histogram::new(LATENCY_BOUNDS),
+            rtsp_udp_latency_seconds: Histogram::new(LATENCY_BOUNDS),
+            rtsps_latency_seconds: Histogram::new(LATENCY_BOUNDS),
+        }
+    }
 }

