@@ -3,8 +3,7 @@
 use crate::{processors, tls};
 use anyhow::{Context, bail};
 use clap::Parser;
-use headwater_engine::{PathSettings, Rtsp, Settings, User};
-use std::collections::HashMap;
+use headwater_engine::settings::{Paths, PathSettings, Rtsp, Settings};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -114,15 +113,8 @@ impl Cli {
             delivery_window: self.delivery_window,
             publisher_override: !self.no_publisher_override,
             publisher_grace: self.publisher_grace,
-            readers_max: 0,
+            ..PathSettings::default()
         };
-        let paths: HashMap<String, PathSettings> = self
-            .path_delivery_window
-            .iter()
-            .map(|(name, window)| {
-                (name.clone(), PathSettings { delivery_window: *window, ..path_defaults.clone() })
-            })
-            .collect();
         if !self.no_udp {
             self.check_ports()?;
         }
@@ -134,24 +126,13 @@ impl Cli {
                 secure,
                 datagrams: (!self.no_udp).then_some((self.rtp_address, self.rtcp_address)),
                 session_timeout: self.session_timeout,
+                ..Rtsp::default()
             },
-            path_defaults,
-            paths,
-            users: self.users(),
+            paths: std::sync::Arc::new(Paths::all(path_defaults)),
             read_timeout: self.read_timeout,
             write_timeout: self.write_timeout,
+            ..Settings::default()
         })
-    }
-
-    fn users(&self) -> Vec<User> {
-        let user = |(name, password): &(String, String), may_publish| User {
-            name: name.clone(),
-            password: password.clone(),
-            may_publish,
-            may_read: true,
-        };
-        let publishers = self.publish_user.iter().map(|given| user(given, true));
-        publishers.chain(self.read_user.iter().map(|given| user(given, false))).collect()
     }
 
     /// RTP wants an even port and RTCP the one after (RFC 3550, section 11).

@@ -46,7 +46,7 @@ fn start(cli: &Cli, dropped_lines: &ErrorCounter) -> anyhow::Result<()> {
     let settings = cli.settings()?;
     let shards = settings.shards;
     let control = processors::for_control(shards);
-    let engine = Engine::start(settings)?;
+    let engine = Engine::start(settings, || {})?;
     processors::pin_this_thread(&control);
     announce(&engine, shards).context("cannot write to standard output")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -85,7 +85,7 @@ fn announce(engine: &Engine, shards: usize) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let plural = if shards == 1 { "" } else { "s" };
     writeln!(out, "headwater {} is running with {shards} shard{plural}", env!("CARGO_PKG_VERSION"))?;
-    for Listening { protocol, transport, address } in engine.listening() {
+    for Listening { protocol, transport, address } in engine.listening().iter().copied() {
         writeln!(out, "listening  {protocol:<5}  {transport}  {address}")?;
     }
     if let Some(rtsp) = engine.listening().iter().find(|listening| listening.protocol == "rtsp") {

@@ -20,6 +20,12 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(n), Ordering::Relaxed);
     }
 
+    /// Only the owning shard calls this.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -190,6 +196,14 @@ counters! {
     mesh_datagrams_dropped,
     /// Wakes of other shards.
     mesh_wakes,
+    /// Events for the control core that were dropped because too many waited.
+    events_dropped,
+    /// Questions put to the control core.
+    questions,
+    /// Requests refused because too many waited for the control core.
+    questions_refused,
+    /// Connections whose PROXY protocol header was malformed.
+    proxy_headers_invalid,
     /// Turns of the shard's loop.
     turns,
     /// Turns that took longer than 10 ms.

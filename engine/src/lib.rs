@@ -16,6 +16,7 @@
 pub mod access;
 pub mod counters;
 mod door;
+mod listeners;
 pub mod limits;
 mod mesh;
 mod modules;
@@ -27,23 +28,24 @@ mod runtime;
 pub mod settings;
 mod shard;
 mod stream;
+mod watch;
 
 pub use counters::Counters;
-pub use settings::{PathSettings, Rtsp, Settings, User};
+pub use settings::Settings;
 
-use door::{Ask, Door};
+use crossbeam::queue::ArrayQueue;
+use door::{Ask, DatagramChange, Door, Events, Reconfiguration};
+use listeners::Open;
 use mesh::{Mesh, ShardId};
-use net::listen::{self, Datagram};
 use registry::Registry;
 use runtime::executor::{self, ShardThread};
 use runtime::wake::Wake;
-use shard::datagrams::{DatagramSockets, Ports};
-use shard::{Listener, Parts};
-use socket2::Socket;
+use shard::Parts;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+use watch::{Recording, Watch};
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,47 +70,52 @@ pub struct Listening {
     pub address: SocketAddr,
 }
 
-/// The running engine.
+/// The running engine. All of it may be used from any thread, and nothing here waits for a shard but
+/// [`Engine::shut_down`].
 pub struct Engine {
-    threads: Vec<ShardThread>,
+    threads: Mutex<Vec<ShardThread>>,
     doors: Vec<Door>,
     counters: Vec<Arc<Counters>>,
-    listening: Vec<Listening>,
-}
-
-/// The sockets of all shards, opened before the first shard starts, so that every error is met at once.
-struct Sockets {
-    /// Per shard.
-    listeners: Vec<Vec<Listener>>,
-    datagrams: Vec<DatagramSockets>,
-    listening: Vec<Listening>,
+    watches: Vec<Arc<Watch>>,
+    events: Arc<Events>,
+    open: Mutex<Open>,
+    recording: Mutex<Option<Recording>>,
 }
 
 impl Engine {
-    /// Opens the sockets and starts the shards.
+    /// Opens the sockets and starts the shards. `notify` is called by shards whenever there are events; it must not block.
     ///
     /// # Errors
     /// An impossible setting; an address in use; a kernel without io_uring.
-    pub fn start(settings: Settings) -> Result<Engine, StartError> {
+    pub fn start(
+        settings: Settings,
+        notify: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Engine, StartError> {
         settings.check().map_err(StartError::Settings)?;
         let settings = Arc::new(settings);
-        let sockets = Sockets::open(&settings)?;
+        let change = Open::default().change(&settings)?;
         let wakes: Vec<Wake> = (0..settings.shards)
             .map(|_| Wake::new())
             .collect::<io::Result<_>>()
             .map_err(|error| StartError::Shard(error.to_string()))?;
         let registry = Arc::new(Registry::new());
         let connections_max = connections_max(settings.shards);
+        let started = Instant::now();
         let (report, reports) = mpsc::channel();
+        let mut threads = Vec::new();
         let mut engine = Engine {
-            threads: Vec::new(),
+            threads: Mutex::default(),
             doors: Vec::new(),
             counters: Vec::new(),
-            listening: sockets.listening,
+            watches: Vec::new(),
+            events: Arc::new(Events::new(Box::new(notify))),
+            open: Mutex::new(change.after),
+            recording: Mutex::default(),
         };
-        let ends = Mesh::connect(&wakes).into_iter().zip(sockets.listeners).zip(sockets.datagrams).zip(wakes);
+        let ends = Mesh::connect(&wakes).into_iter().zip(change.open).zip(change.datagrams).zip(wakes);
         for (index, (((mesh, listeners), datagrams), wake)) in ends.enumerate() {
             let counters = Arc::new(Counters::default());
+            let watch = Arc::new(Watch::new(index as u8, started));
             let (door, inbox) = Door::new(wake.clone());
             let parts = Parts {
                 id: ShardId(index as u8),
@@ -118,8 +125,13 @@ impl Engine {
                 mesh,
                 wake,
                 inbox,
+                events: Arc::clone(&engine.events),
+                watch: Arc::clone(&watch),
                 listeners,
-                datagrams,
+                datagrams: match datagrams {
+                    DatagramChange::Replace(ports) => ports.map(|ports| *ports),
+                    DatagramChange::Keep => None,
+                },
                 connections_max,
             };
             let processor = settings.processors.get(index % settings.processors.len().max(1)).copied();
@@ -128,9 +140,10 @@ impl Engine {
             let thread = executor::spawn(&format!("shard-{index}"), processor, body).map_err(|error| {
                 StartError::Shard(format!("{error}; check the locked-memory limit (ulimit -l)"))
             })?;
-            engine.threads.push(thread);
+            threads.push(thread);
             engine.doors.push(door);
             engine.counters.push(counters);
+            engine.watches.push(watch);
         }
         drop(report);
         for _ in 0..settings.shards {
@@ -140,12 +153,34 @@ impl Engine {
                 Err(_) => return Err(StartError::Shard("a shard ended while it started".to_owned())),
             }
         }
+        *lock(&engine.threads) = threads;
         Ok(engine)
     }
 
+    /// Puts new settings in force on every shard, within a turn of each. Listeners that stay are not touched, sessions of
+    /// listeners that close go on, and streams of paths that exist no more end. The number of shards and their
+    /// processors stay as they are.
+    ///
+    /// # Errors
+    /// An impossible setting, or an address that cannot be listened on: then nothing has changed.
+    pub fn apply(&self, settings: Settings) -> Result<(), StartError> {
+        let settings = Settings { shards: self.doors.len(), ..settings };
+        settings.check().map_err(StartError::Settings)?;
+        let settings = Arc::new(settings);
+        let mut open = lock(&self.open);
+        let change = open.change(&settings)?;
+        *open = change.after;
+        for ((door, open), datagrams) in self.doors.iter().zip(change.open).zip(change.datagrams) {
+            let settings = Arc::clone(&settings);
+            let close = change.close.clone();
+            door.must(Ask::Reconfigure(Box::new(Reconfiguration { settings, open, close, datagrams })));
+        }
+        Ok(())
+    }
+
     /// What the server listens on.
-    pub fn listening(&self) -> &[Listening] {
-        &self.listening
+    pub fn listening(&self) -> Vec<Listening> {
+        lock(&self.open).listening()
     }
 
     /// The counters of each shard.
@@ -155,50 +190,64 @@ impl Engine {
 
     /// The next event, in the order of happening. The notifier given at start says when there are some.
     pub fn next_event(&self) -> Option<records::Event> {
-        None
+        self.events.take()
+    }
+
+    /// Events that wait to be taken.
+    pub fn events_waiting(&self) -> usize {
+        self.events.waiting()
     }
 
     /// Answers a question. An answer to a question that was given up is ignored.
     pub fn answer(&self, ticket: records::Ticket, verdict: access::Verdict) {
-        let _ = (ticket, verdict);
+        if let Some(door) = self.doors.get(usize::from(ticket.shard)) {
+            door.must(Ask::Answer { question: ticket.number, verdict: Box::new(verdict) });
+        }
     }
 
     /// Ends a session and its connection. Takes effect within a turn of its shard; the event tells when. Returns false
     /// when the shard has too much to do to be asked.
     pub fn kick_session(&self, id: records::Id) -> bool {
-        let _ = id;
-        false
+        self.doors.get(id.shard().index()).is_some_and(|door| door.ask(Ask::KickSession(id)))
     }
 
     /// Ends a connection and the sessions on it, as [`Engine::kick_session`].
     pub fn kick_connection(&self, id: records::Id) -> bool {
-        let _ = id;
-        false
+        // It may have moved to another shard since it was accepted.
+        self.doors.iter().all(|door| door.ask(Ask::KickConnection(id)))
     }
 
     /// What each shard is doing now.
     pub fn activities(&self) -> Vec<records::Activity> {
-        Vec::new()
+        let shards = self.watches.iter().zip(&self.doors).zip(&self.counters);
+        shards.map(|((watch, door), counters)| watch.activity(counters.turns.value(), door.waiting())).collect()
     }
 
-    /// Starts or stops recording spans. A shard keeps the newest [`limits::SPANS_MAX`].
+    /// Starts or stops recording spans. The newest [`limits::SPANS_MAX`] of all shards are kept.
     pub fn record_spans(&self, on: bool) {
-        let _ = on;
+        let recording = on.then(|| Arc::new(ArrayQueue::new(limits::SPANS_MAX)));
+        for door in &self.doors {
+            door.must(Ask::RecordSpans(recording.clone()));
+        }
+        if on {
+            *lock(&self.recording) = recording;
+        }
     }
 
     /// Takes the spans recorded so far.
     pub fn take_spans(&self) -> Vec<records::Span> {
-        Vec::new()
+        let recording = lock(&self.recording);
+        recording.iter().flat_map(|spans| std::iter::from_fn(|| spans.pop())).collect()
     }
 
     /// Tells every session that the server ends, writes what is due, and waits for the shards, at most for `patience`.
     /// Returns whether all ended in time.
-    pub fn shut_down(self, patience: Duration) -> bool {
+    pub fn shut_down(&self, patience: Duration) -> bool {
         for door in &self.doors {
-            door.ask(Ask::Shutdown);
+            door.must(Ask::Shutdown);
         }
         let (ended, all_ended) = mpsc::channel();
-        let threads = self.threads;
+        let threads = std::mem::take(&mut *lock(&self.threads));
         std::thread::spawn(move || {
             let fine = threads.into_iter().map(ShardThread::join).filter(Result::is_err).count() == 0;
             let _ = ended.send(fine);
@@ -208,92 +257,9 @@ impl Engine {
     }
 }
 
-impl Sockets {
-    fn open(settings: &Settings) -> Result<Sockets, StartError> {
-        let shards = settings.shards;
-        let mut sockets = Sockets {
-            listeners: (0..shards).map(|_| Vec::new()).collect(),
-            datagrams: Vec::new(),
-            listening: Vec::new(),
-        };
-        if let Some(address) = settings.rtsp.address {
-            sockets.listen("rtsp", address, None, shards)?;
-        }
-        if let Some((address, tls)) = &settings.rtsp.secure {
-            sockets.listen("rtsps", *address, Some(tls), shards)?;
-        }
-        match settings.rtsp.datagrams {
-            Some((rtp, rtcp)) => sockets.open_datagrams(rtp, rtcp, shards)?,
-            None => sockets.datagrams = (0..shards).map(|_| DatagramSockets(None)).collect(),
-        }
-        Ok(sockets)
-    }
-
-    fn listen(
-        &mut self,
-        protocol: &'static str,
-        address: SocketAddr,
-        tls: Option<&Arc<rustls::ServerConfig>>,
-        shards: usize,
-    ) -> Result<(), StartError> {
-        let fault = |error| listen_error(protocol, address, error);
-        if listen::is_taken(address) {
-            return Err(fault(io::ErrorKind::AddrInUse.into()));
-        }
-        let opened = with_fallback(address, |address| listen::tcp(address, shards)).map_err(fault)?;
-        self.note(protocol, "tcp", &opened[0]).map_err(fault)?;
-        for (listeners, socket) in self.listeners.iter_mut().zip(opened) {
-            listeners.push(Listener { socket, tls: tls.cloned(), paused_until: None, exhausted: false });
-        }
-        Ok(())
-    }
-
-    fn open_datagrams(&mut self, rtp: SocketAddr, rtcp: SocketAddr, shards: usize) -> Result<(), StartError> {
-        let fault = |error| listen_error("rtp and rtcp", rtp, error);
-        for (protocol, address) in [("rtp", rtp), ("rtcp", rtcp)] {
-            if listen::is_taken_udp(address) {
-                return Err(listen_error(protocol, address, io::ErrorKind::AddrInUse.into()));
-            }
-        }
-        let open = |rtp: SocketAddr| {
-            let rtcp = if rtp.is_ipv6() { rtcp } else { listen::without_ipv6(rtcp).unwrap_or(rtcp) };
-            listen::udp_pair(rtp, rtcp, shards)
-        };
-        let (rtp, rtcp) = with_fallback(rtp, open).map_err(fault)?;
-        self.note("rtp", "udp", &rtp[0].socket).map_err(fault)?;
-        self.note("rtcp", "udp", &rtcp[0].socket).map_err(fault)?;
-        if !net::udp::segmentation_works(&rtp[0].socket) {
-            tracing::warn!(
-                "this kernel does not segment datagrams (UDP GSO); readers over UDP will cost more"
-            );
-        }
-        let ports = |(rtp, rtcp): (Datagram, Datagram)| Ports::new(rtp, rtcp).map(Some).map(DatagramSockets);
-        self.datagrams = rtp.into_iter().zip(rtcp).map(ports).collect::<io::Result<_>>().map_err(fault)?;
-        Ok(())
-    }
-
-    fn note(&mut self, protocol: &'static str, transport: &'static str, socket: &Socket) -> io::Result<()> {
-        self.listening.push(Listening { protocol, transport, address: listen::local(socket)? });
-        Ok(())
-    }
-}
-
-/// Opens on `address`, or on the IPv4 wildcard where the machine has no IPv6.
-fn with_fallback<T>(address: SocketAddr, open: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
-    open(address).or_else(|error| match listen::without_ipv6(address) {
-        Some(address) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => open(address),
-        _ => Err(error),
-    })
-}
-
-fn listen_error(protocol: &'static str, address: SocketAddr, error: io::Error) -> StartError {
-    let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program uses this port: stop it or choose another address",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        _ => "",
-    };
-    StartError::Listen { protocol, address, error, hint }
+/// A panic while one of these locks was held leaves what it guards whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many connections a shard may have open: its share of the descriptors.

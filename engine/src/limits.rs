@@ -11,8 +11,13 @@ pub const MESH_RING_SLOTS: usize = 1024;
 /// Batches and datagrams that wait outside a full ring. What comes past it is dropped and counted; a replica restarts at
 /// the next random access point. Control messages are never dropped: sessions and streams, which are bounded, cause them.
 pub const MESH_OUTBOX_DROPPABLE_MAX: usize = 4096;
-/// Asks of the control core that wait for one shard.
-pub const DOOR_ASKS_MAX: usize = 64;
+/// Asks of the control core that wait for one shard, such as kicks; a shard takes them all in one turn.
+pub const DOOR_ASKS_MAX: usize = 4096;
+/// Events that wait for the control core: what 100,000 sessions cause that open and close while it is busy for a
+/// moment, 50 MiB at most. What comes past it is dropped and counted, and a census follows.
+pub const EVENTS_MAX: usize = 262_144;
+/// Requests of one shard that wait for an answer of the control core.
+pub const QUESTIONS_MAX: usize = 8192;
 
 /// Connections of one shard, unless the descriptor limit is lower. 100,000 idle RTSP connections cost about 100 MiB.
 pub const CONNECTIONS_PER_SHARD_MAX: usize = 100_000;
@@ -81,8 +86,12 @@ pub const READERS_PER_STREAM_MAX: usize = 100_000;
 pub const REQUESTS_PER_SECOND: f64 = 50.0;
 /// Requests of one connection at once: setting up sixteen tracks takes twenty.
 pub const REQUESTS_BURST: f64 = 200.0;
-/// How long a request may wait inside a module before it is answered "unavailable".
-pub const WALK_PENDING_MAX: Duration = Duration::from_secs(5);
+/// How long a reader's request waits for the log of a stream on another shard.
+pub const REPLICA_WAIT: Duration = Duration::from_secs(5);
+/// How long the control core may take over expensive hashes of the rules.
+pub const HASH_WAIT: Duration = Duration::from_secs(20);
+/// Wrong credentials are answered after a random time up to this, as MediaMTX does, so that guessing is slow.
+pub const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(4);
 /// Times one module may suspend the same request.
 pub const WALK_RESUMES_MAX: u8 = 16;
 
@@ -92,6 +101,8 @@ pub const SHUTDOWN_FLUSH: Duration = Duration::from_millis(800);
 pub const SHUTDOWN_LOOK: Duration = Duration::from_millis(10);
 /// A shard's housekeeping: timeouts are checked and reports are made this often.
 pub const TICK: Duration = Duration::from_millis(250);
+/// The records of sessions and streams are brought up to date this often, a part of them in each tick.
+pub const RECORDS_EVERY_TICKS: u64 = 4;
 /// RTCP receiver reports to publishers, and sender reports to readers when the publisher makes none.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the server waits for a publisher's own sender report before it makes one from the arrival time.
@@ -102,5 +113,5 @@ pub const UNATTENDED_TIMEOUT: Duration = Duration::from_secs(15);
 /// A replica without readers is kept this long, so that a reader who comes back finds it filled.
 pub const REPLICA_LINGER: Duration = Duration::from_secs(5);
 
-/// Spans that one shard holds while a trace is recorded: 3 MiB.
+/// Spans that are held while a trace is recorded: 4 MiB.
 pub const SPANS_MAX: usize = 65_536;

@@ -4,7 +4,6 @@
 //! A name is claimed atomically, so two publishers of one path always meet on one shard. Invariant: a path is listed as
 //! long as somebody holds a claim on it (a session that announced, or the stream itself).
 
-use crate::limits;
 use crate::mesh::ShardId;
 use crate::net::Peer;
 use crate::stream::{Description, StreamId};
@@ -38,7 +37,7 @@ pub(crate) enum Claim {
     Here,
     /// The path's home is another shard; nothing was claimed.
     Elsewhere(ShardId),
-    /// [`limits::PATHS_MAX`] is reached.
+    /// The maximum is reached.
     Full,
 }
 
@@ -74,8 +73,8 @@ impl Registry {
         (self.hasher.hash_one(key) % PARTS as u64) as usize
     }
 
-    /// Claims `path` for `shard`.
-    pub(crate) fn claim(&self, path: &Arc<str>, shard: ShardId) -> Claim {
+    /// Claims `path` for `shard`, unless there are `max` paths already.
+    pub(crate) fn claim(&self, path: &Arc<str>, shard: ShardId, max: usize) -> Claim {
         match self.paths(path).entry(Arc::clone(path)) {
             MapEntry::Occupied(listed) if listed.get().home != shard => Claim::Elsewhere(listed.get().home),
             MapEntry::Occupied(mut listed) => {
@@ -83,7 +82,7 @@ impl Registry {
                 Claim::Here
             }
             MapEntry::Vacant(place) => {
-                if self.listed.fetch_add(1, Ordering::Relaxed) >= limits::PATHS_MAX {
+                if self.listed.fetch_add(1, Ordering::Relaxed) >= max {
                     self.listed.fetch_sub(1, Ordering::Relaxed);
                     return Claim::Full;
                 }
@@ -157,7 +156,7 @@ mod tests {
         let threads: Vec<_> = (0..8)
             .map(|n| {
                 let (registry, path) = (Arc::clone(&registry), Arc::clone(&path));
-                std::thread::spawn(move || (n, registry.claim(&path, ShardId(n))))
+                std::thread::spawn(move || (n, registry.claim(&path, ShardId(n), 10)))
             })
             .collect();
         let results: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
@@ -172,11 +171,11 @@ mod tests {
     fn the_last_release_frees_the_name() {
         let registry = Registry::new();
         let path: Arc<str> = "cam".into();
-        assert_eq!(registry.claim(&path, ShardId(0)), Claim::Here);
-        assert_eq!(registry.claim(&path, ShardId(0)), Claim::Here);
+        assert_eq!(registry.claim(&path, ShardId(0), 10), Claim::Here);
+        assert_eq!(registry.claim(&path, ShardId(0), 10), Claim::Here);
         registry.release(&path);
-        assert_eq!(registry.claim(&path, ShardId(1)), Claim::Elsewhere(ShardId(0)));
+        assert_eq!(registry.claim(&path, ShardId(1), 10), Claim::Elsewhere(ShardId(0)));
         registry.release(&path);
-        assert_eq!(registry.claim(&path, ShardId(1)), Claim::Here);
+        assert_eq!(registry.claim(&path, ShardId(1), 10), Claim::Here);
     }
 }

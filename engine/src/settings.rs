@@ -1,29 +1,46 @@
-//! What the control core tells the engine at start: addresses, timeouts, and how paths behave.
+//! What the control core tells the engine: addresses, timeouts, who may do what, and how paths behave.
+//!
+//! Settings are immutable; a change is a new value that replaces the old one on every shard ([`crate::Engine::apply`]).
 
+use crate::{access, limits};
+use ipnet::IpNet;
+use regex::Regex;
 use std::collections::HashMap;
-use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything the engine needs to know. Values are checked by whoever fills it; see [`Settings::check`].
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Number of shards, 1 to [`crate::limits::SHARDS_MAX`].
+    /// Number of shards, 1 to [`limits::SHARDS_MAX`]. Fixed once the engine runs.
     pub shards: usize,
-    /// The processors the shards are pinned to, in turn; empty: not pinned.
+    /// The processors the shards are pinned to, in turn; empty: not pinned. Fixed once the engine runs.
     pub processors: Vec<usize>,
     pub rtsp: Rtsp,
-    /// What holds for paths without settings of their own.
-    pub path_defaults: PathSettings,
-    /// Settings by path name.
-    pub paths: HashMap<String, PathSettings>,
-    /// Who may publish and read; empty: everybody.
-    pub users: Vec<User>,
+    pub paths: Arc<Paths>,
+    pub access: Arc<Access>,
     /// A publisher without media, or a connection without a request, is closed after this.
     pub read_timeout: Duration,
     /// A reader that takes nothing of what is due is closed after this.
     pub write_timeout: Duration,
+    pub bounds: Bounds,
+}
+
+impl Default for Settings {
+    /// One shard that listens nowhere, every path open to everybody.
+    fn default() -> Settings {
+        Settings {
+            shards: 1,
+            processors: Vec::new(),
+            rtsp: Rtsp::default(),
+            paths: Arc::new(Paths::all(PathSettings::default())),
+            access: Arc::new(Access::Open),
+            read_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            bounds: Bounds::default(),
+        }
+    }
 }
 
 /// The RTSP listeners.
@@ -34,22 +51,77 @@ pub struct Rtsp {
     pub secure: Option<(SocketAddr, Arc<rustls::ServerConfig>)>,
     /// RTP and RTCP over UDP; `None` leaves only TCP.
     pub datagrams: Option<(SocketAddr, SocketAddr)>,
+    /// Interleaved on the RTSP connection.
+    pub interleaved: bool,
+    /// Receive buffer of the shared UDP sockets in bytes; 0 leaves it to the engine.
+    pub datagram_buffer: usize,
     /// A session without request or RTCP is closed after this; announced in the Session header.
     pub session_timeout: Duration,
+    /// Connections from here may begin with a PROXY protocol header that names their client.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Challenges offer Basic (RFC 7617) and Digest (RFC 7616).
+    pub basic: bool,
+    pub digest: bool,
 }
 
-/// Somebody with a password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct User {
-    pub name: String,
-    pub password: String,
-    pub may_publish: bool,
-    pub may_read: bool,
+impl Default for Rtsp {
+    fn default() -> Rtsp {
+        Rtsp {
+            address: None,
+            secure: None,
+            datagrams: None,
+            interleaved: true,
+            datagram_buffer: 0,
+            session_timeout: Duration::from_secs(60),
+            trusted_proxies: Vec::new(),
+            basic: true,
+            digest: false,
+        }
+    }
 }
 
-impl fmt::Debug for User {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+impl Rtsp {
+    /// Whether `ip` may speak for others.
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&ip))
+    }
+}
+
+/// How publishing and reading are authorised.
+#[derive(Debug)]
+pub enum Access {
+    /// Everybody may do everything.
+    Open,
+    /// By rules that the shards know; those with expensive hashes are finished by the control core.
+    Rules(Vec<access::User>),
+    /// The control core is asked about everything but what is excluded. It may take this long.
+    Ask { exclude: Vec<access::Permission>, patience: Duration },
+}
+
+/// Bounds that an operator may set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bounds {
+    /// Connections of all shards together; 0 for what the descriptors allow.
+    pub connections: usize,
+    /// Live paths.
+    pub paths: usize,
+    /// Requests of one connection per second, in the long run.
+    pub request_rate: f64,
+    /// Requests of one connection at once.
+    pub request_burst: f64,
+    /// Bytes that one stream's log holds on one shard.
+    pub stream_log_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            connections: 0,
+            paths: limits::PATHS_MAX,
+            request_rate: limits::REQUESTS_PER_SECOND,
+            request_burst: limits::REQUESTS_BURST,
+            stream_log_bytes: limits::LOG_BYTES_MAX,
+        }
     }
 }
 
@@ -62,8 +134,22 @@ pub struct PathSettings {
     pub publisher_override: bool,
     /// How long readers stay when their publisher is gone.
     pub publisher_grace: Duration,
-    /// Readers per shard; 0 for no limit but [`crate::limits::READERS_PER_STREAM_MAX`].
+    /// Readers of the path on all shards together; 0 for no limit but [`limits::READERS_PER_STREAM_MAX`] per shard.
     pub readers_max: usize,
+    pub source: Source,
+    /// Where readers are sent while nobody publishes: a URL, or the name of a path here.
+    pub fallback: Option<String>,
+}
+
+/// Where a path's stream comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Whoever publishes.
+    Publisher,
+    /// Nowhere: readers are sent to this URL. `$G1`, `$G2`, … stand for the groups of the path's pattern.
+    Redirect(String),
+    /// Nothing of this build makes it; nobody can publish or read.
+    Unsupported(String),
 }
 
 impl Default for PathSettings {
@@ -73,14 +159,49 @@ impl Default for PathSettings {
             publisher_override: true,
             publisher_grace: Duration::from_secs(5),
             readers_max: 0,
+            source: Source::Publisher,
+            fallback: None,
         }
     }
 }
 
+/// The settings of every path: by name, else by the first pattern that matches.
+#[derive(Debug, Default)]
+pub struct Paths {
+    pub exact: HashMap<String, Arc<PathSettings>>,
+    pub patterns: Vec<(Regex, Arc<PathSettings>)>,
+    /// For paths that nothing else matches; without it they do not exist.
+    pub others: Option<Arc<PathSettings>>,
+}
+
+impl Paths {
+    /// The same for every path.
+    pub fn all(settings: PathSettings) -> Paths {
+        Paths { others: Some(Arc::new(settings)), ..Paths::default() }
+    }
+
+    /// The settings of a path, and the pattern that named them.
+    pub fn find(&self, name: &str) -> Option<(&Arc<PathSettings>, Option<&Regex>)> {
+        if let Some(settings) = self.exact.get(name) {
+            return Some((settings, None));
+        }
+        if let Some((pattern, settings)) = self.patterns.iter().find(|(pattern, _)| pattern.is_match(name)) {
+            return Some((settings, Some(pattern)));
+        }
+        self.others.as_ref().map(|settings| (settings, None))
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&str, &Arc<PathSettings>)> {
+        let exact = self.exact.iter().map(|(name, settings)| (name.as_str(), settings));
+        let patterns = self.patterns.iter().map(|(pattern, settings)| (pattern.as_str(), settings));
+        exact.chain(patterns).chain(self.others.iter().map(|settings| ("all_others", settings)))
+    }
+}
+
 impl Settings {
-    /// The settings of a path.
-    pub fn path(&self, name: &str) -> &PathSettings {
-        self.paths.get(name).unwrap_or(&self.path_defaults)
+    /// The settings of a path, if there are any.
+    pub(crate) fn path(&self, name: &str) -> Option<&Arc<PathSettings>> {
+        self.paths.find(name).map(|(settings, _)| settings)
     }
 
     /// Finds values the engine cannot work with.
@@ -88,14 +209,12 @@ impl Settings {
     /// # Errors
     /// A sentence that names the value and its bounds.
     pub fn check(&self) -> Result<(), String> {
-        let max = crate::limits::SHARDS_MAX;
+        let max = limits::SHARDS_MAX;
         if self.shards == 0 || self.shards > max {
             return Err(format!("{} shards: the number of shards must be 1 to {max}", self.shards));
         }
-        let longest = crate::limits::DELIVERY_WINDOW_MAX;
-        for (name, path) in
-            self.paths.iter().map(|(name, path)| (name.as_str(), path)).chain([("*", &self.path_defaults)])
-        {
+        let longest = limits::DELIVERY_WINDOW_MAX;
+        for (name, path) in self.paths.each() {
             if path.delivery_window > longest {
                 return Err(format!(
                     "path {name}: a delivery window of {:?} is too long; the longest is {longest:?}",
@@ -110,6 +229,9 @@ impl Settings {
         }
         if self.read_timeout.is_zero() || self.write_timeout.is_zero() {
             return Err("the read and write timeouts must be longer than zero".to_owned());
+        }
+        if self.bounds.request_rate < 1.0 || self.bounds.request_burst < 1.0 {
+            return Err("the request rate and burst must be at least 1".to_owned());
         }
         Ok(())
     }

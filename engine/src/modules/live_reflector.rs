@@ -21,23 +21,18 @@ impl Module for LiveReflector {
             Intent::Control => Flow::Responded(Answer::Done),
             Intent::Describe => match shard.registry.live(&request.path) {
                 Some(live) => Flow::Responded(Answer::Described(live.description)),
-                None => Flow::Reject(nobody(request)),
+                None => absent(request),
             },
             Intent::Read => match shard.attach(&request.path, request.connection) {
-                Attached::Ready(stream) => {
-                    let stream_ref = &shard.streams[stream];
-                    let max = match request.settings.as_ref().map_or(0, |settings| settings.readers_max) {
-                        0 => crate::limits::READERS_PER_STREAM_MAX,
-                        max => max,
-                    };
-                    if stream_ref.readers.len() >= max {
-                        let reason = format!("path \"{}\" has its maximum of {max} readers", request.path);
-                        return Flow::Reject(Rejection::new(RejectionKind::Limit, reason));
-                    }
-                    Flow::Responded(Answer::Stream(stream))
+                Attached::Ready(stream)
+                    if shard.streams[stream].readers.len() >= crate::limits::READERS_PER_STREAM_MAX =>
+                {
+                    let reason = format!("path \"{}\" has its maximum of readers on this shard", request.path);
+                    Flow::Reject(Rejection::new(RejectionKind::Limit, reason))
                 }
-                Attached::Waiting => Flow::Pending,
-                Attached::Nobody => Flow::Reject(nobody(request)),
+                Attached::Ready(stream) => Flow::Responded(Answer::Stream(stream)),
+                Attached::Waiting => Flow::Pending(crate::limits::REPLICA_WAIT),
+                Attached::Nobody => absent(request),
             },
             Intent::Publish => publish(shard, request),
         }
@@ -50,17 +45,22 @@ fn publish(shard: &mut State, request: &Request) -> Flow {
         let reason = format!("someone is already publishing to path \"{}\"", request.path);
         return Flow::Reject(Rejection::new(RejectionKind::Conflict, reason));
     }
-    match shard.registry.claim(&request.path, shard.id) {
+    match shard.registry.claim(&request.path, shard.id, shard.settings.bounds.paths) {
         Claim::Here => Flow::Responded(Answer::Claimed),
         Claim::Elsewhere(home) => Flow::Responded(Answer::Elsewhere(home)),
         Claim::Full => Flow::Reject(Rejection::new(
             RejectionKind::Limit,
-            format!("the server has its maximum of {} paths", crate::limits::PATHS_MAX),
+            format!("the server has its maximum of {} live paths (pathsMax)", shard.settings.bounds.paths),
         )),
     }
 }
 
-fn nobody(request: &Request) -> Rejection {
+/// Nobody publishes: readers go to the fallback, if the path has one.
+fn absent(request: &Request) -> Flow {
+    let fallback = request.settings.as_ref().and_then(|settings| settings.fallback.as_ref());
+    if let Some(fallback) = fallback {
+        return Flow::Responded(Answer::Redirect(fallback.as_str().into()));
+    }
     let reason = format!("no one is publishing to path \"{}\"", request.path);
-    Rejection::new(RejectionKind::NotFound, reason)
+    Flow::Reject(Rejection::new(RejectionKind::NotFound, reason))
 }

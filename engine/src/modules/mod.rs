@@ -15,6 +15,7 @@ mod access_control;
 mod access_log;
 mod live_reflector;
 mod path_lookup;
+mod redirect;
 mod request_rate;
 
 use crate::mesh::ShardId;
@@ -25,12 +26,13 @@ use crate::stream::{Description, StreamKey};
 use headwater_protocols::rtsp::message;
 use headwater_protocols::track::Track;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use access_control::AccessControl;
 pub(crate) use access_log::AccessLog;
 pub(crate) use live_reflector::LiveReflector;
 pub(crate) use path_lookup::PathLookup;
+pub(crate) use redirect::Redirect;
 pub(crate) use request_rate::RequestRate;
 
 /// The places where a module can take part.
@@ -45,6 +47,7 @@ pub(crate) enum Role {
     Postprocess,
     SessionClosing,
     Rtcp,
+    RereadPreferences,
     StateChange,
     Interval,
 }
@@ -77,10 +80,14 @@ pub(crate) struct Request {
     pub(crate) user_agent: Option<Box<str>>,
     /// The value of the Authorization header, not yet verified.
     pub(crate) authorization: Option<Box<str>>,
+    /// Of the URL, without the question mark.
+    pub(crate) query: Box<str>,
+    /// Set by access control: who was let in; empty for anybody.
+    pub(crate) user: Box<str>,
     /// What a publisher announced.
     pub(crate) tracks: Vec<Track>,
     /// Set by the path lookup.
-    pub(crate) settings: Option<PathSettings>,
+    pub(crate) settings: Option<Arc<PathSettings>>,
     pub(crate) started: Instant,
 }
 
@@ -101,6 +108,8 @@ pub(crate) enum Answer {
     Claimed,
     /// The path's home is another shard; the connection has to go there and ask again.
     Elsewhere(ShardId),
+    /// The client is sent to this URL.
+    Redirect(Box<str>),
     Rejected(Rejection),
 }
 
@@ -119,7 +128,6 @@ pub(crate) enum RejectionKind {
     Unauthenticated {
         challenges: Vec<Box<str>>,
     },
-    Forbidden,
     NotFound,
     /// Somebody else has what was asked for.
     Conflict,
@@ -140,8 +148,8 @@ pub(crate) enum Flow {
     Next,
     Responded(Answer),
     Reject(Rejection),
-    /// The module has left the connection's key where something will resume it ([`State::resume`]).
-    Pending,
+    /// The module has left the connection's key where something will resume it ([`State::resume`]), within this time.
+    Pending(Duration),
 }
 
 /// What a filter did with a raw request; it may have changed it as well.
@@ -194,6 +202,9 @@ pub(crate) trait Module {
     /// A compound RTCP packet of a reader.
     fn rtcp(&mut self, _shard: &State, _track: usize, _packet: &[u8]) {}
 
+    /// The settings have changed.
+    fn reread_preferences(&mut self, _shard: &mut State) {}
+
     fn state_change(&mut self, _state: ServerState) {}
 
     /// Called once per housekeeping tick.
@@ -232,7 +243,8 @@ impl Modules {
         Modules::new(vec![
             Box::new(RequestRate::default()),
             Box::new(PathLookup),
-            Box::new(AccessControl),
+            Box::new(AccessControl::default()),
+            Box::new(Redirect),
             Box::new(LiveReflector),
             Box::new(AccessLog),
         ])

@@ -3,6 +3,7 @@
 use super::{Flow, Intent, Module, Rejection, RejectionKind, Request, Role};
 use crate::limits;
 use crate::shard::State;
+use std::sync::Arc;
 
 pub(crate) struct PathLookup;
 
@@ -21,7 +22,11 @@ impl Module for PathLookup {
                 let reason = format!("invalid path name \"{}\": {fault}", request.path.escape_debug());
                 return Flow::Reject(Rejection::new(RejectionKind::Invalid, reason));
             }
-            request.settings = Some(shard.settings.path(&request.path).clone());
+            let Some(settings) = shard.settings.path(&request.path) else {
+                let reason = format!("path \"{}\" is not configured", request.path);
+                return Flow::Reject(Rejection::new(RejectionKind::Invalid, reason));
+            };
+            request.settings = Some(Arc::clone(settings));
         }
         Flow::Next
     }

@@ -2,7 +2,7 @@
 //! 503 until it slows down, before its requests are understood and cost more.
 
 use super::{Filtered, Module, Raw, Role};
-use crate::limits;
+use crate::settings::Bounds;
 use crate::shard::{ConnectionKey, State};
 use headwater_protocols::rtsp::message::{Response, Status};
 use std::collections::HashMap;
@@ -20,18 +20,18 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn full(now: Instant) -> Bucket {
-        Bucket { tokens: limits::REQUESTS_BURST, filled: now }
+    fn full(now: Instant, burst: f64) -> Bucket {
+        Bucket { tokens: burst, filled: now }
     }
 
-    fn fill(&mut self, now: Instant) {
+    fn fill(&mut self, now: Instant, bounds: &Bounds) {
         let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * limits::REQUESTS_PER_SECOND).min(limits::REQUESTS_BURST);
+        self.tokens = (self.tokens + elapsed * bounds.request_rate).min(bounds.request_burst);
         self.filled = now;
     }
 
-    fn take(&mut self, now: Instant) -> bool {
-        self.fill(now);
+    fn take(&mut self, now: Instant, bounds: &Bounds) -> bool {
+        self.fill(now, bounds);
         let enough = self.tokens >= 1.0;
         if enough {
             self.tokens -= 1.0;
@@ -50,8 +50,9 @@ impl Module for RequestRate {
     }
 
     fn filter(&mut self, shard: &mut State, connection: ConnectionKey, raw: &mut Raw<'_>) -> Filtered {
-        let now = shard.now;
-        if self.buckets.entry(connection).or_insert_with(|| Bucket::full(now)).take(now) {
+        let (now, bounds) = (shard.now, &shard.settings.bounds);
+        let bucket = self.buckets.entry(connection);
+        if bucket.or_insert_with(|| Bucket::full(now, bounds.request_burst)).take(now, bounds) {
             return Filtered::Next;
         }
         shard.counters.requests_throttled.add(1);
@@ -61,10 +62,10 @@ impl Module for RequestRate {
     }
 
     fn interval(&mut self, shard: &mut State) {
-        let now = shard.now;
+        let (now, bounds) = (shard.now, &shard.settings.bounds);
         self.buckets.retain(|_, bucket| {
-            bucket.fill(now);
-            bucket.tokens < limits::REQUESTS_BURST
+            bucket.fill(now, bounds);
+            bucket.tokens < bounds.request_burst
         });
         self.buckets.shrink_to(1024);
     }
@@ -73,18 +74,19 @@ impl Module for RequestRate {
 #[cfg(test)]
 mod tests {
     use super::Bucket;
-    use crate::limits;
+    use crate::settings::Bounds;
     use std::time::{Duration, Instant};
 
     #[test]
     fn a_flood_is_cut_to_the_rate_and_a_player_never_notices() {
         let start = Instant::now();
-        let mut bucket = Bucket::full(start);
-        let burst = (0..10_000).filter(|_| bucket.take(start)).count();
-        assert_eq!(burst as f64, limits::REQUESTS_BURST);
+        let bounds = Bounds::default();
+        let mut bucket = Bucket::full(start, bounds.request_burst);
+        let burst = (0..10_000).filter(|_| bucket.take(start, &bounds)).count();
+        assert_eq!(burst as f64, bounds.request_burst);
         let later = start + Duration::from_secs(1);
-        assert_eq!((0..10_000).filter(|_| bucket.take(later)).count() as f64, limits::REQUESTS_PER_SECOND);
-        let mut player = Bucket::full(start);
-        assert!((0..1000).all(|n| player.take(start + Duration::from_millis(n * 100))));
+        assert_eq!((0..10_000).filter(|_| bucket.take(later, &bounds)).count() as f64, bounds.request_rate);
+        let mut player = Bucket::full(start, bounds.request_burst);
+        assert!((0..1000).all(|n| player.take(start + Duration::from_millis(n * 100), &bounds)));
     }
 }

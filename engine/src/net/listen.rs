@@ -62,13 +62,13 @@ pub(crate) fn is_taken_udp(address: SocketAddr) -> bool {
     address.port() != 0 && bind().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
-/// Binds `count` UDP sockets to `address`, sharing its port.
-pub(crate) fn udp(address: SocketAddr, count: usize) -> io::Result<Vec<Datagram>> {
-    let first = udp_one(address)?;
+/// Binds `count` UDP sockets to `address`, sharing its port. A receive `buffer` of 0 bytes is the engine's choice.
+pub(crate) fn udp(address: SocketAddr, count: usize, buffer: usize) -> io::Result<Vec<Datagram>> {
+    let first = udp_one(address, buffer)?;
     let bound = local(&first.socket)?;
     let mut all = vec![first];
     for _ in 1..count {
-        all.push(udp_one(bound)?);
+        all.push(udp_one(bound, buffer)?);
     }
     Ok(all)
 }
@@ -79,18 +79,19 @@ pub(crate) fn udp_pair(
     rtp: SocketAddr,
     rtcp: SocketAddr,
     count: usize,
+    buffer: usize,
 ) -> io::Result<(Vec<Datagram>, Vec<Datagram>)> {
     if rtp.port() != 0 {
-        return Ok((udp(rtp, count)?, udp(rtcp, count)?));
+        return Ok((udp(rtp, count, buffer)?, udp(rtcp, count, buffer)?));
     }
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..64 {
-        let first = udp(rtp, count)?;
+        let first = udp(rtp, count, buffer)?;
         let port = local(&first[0].socket)?.port();
         if !port.is_multiple_of(2) {
             continue;
         }
-        match udp(SocketAddr::new(rtcp.ip(), port + 1), count) {
+        match udp(SocketAddr::new(rtcp.ip(), port + 1), count, buffer) {
             Ok(second) => return Ok((first, second)),
             Err(error) => last = error,
         }
@@ -98,8 +99,11 @@ pub(crate) fn udp_pair(
     Err(last)
 }
 
-fn udp_one(address: SocketAddr) -> io::Result<Datagram> {
+fn udp_one(address: SocketAddr, buffer: usize) -> io::Result<Datagram> {
     let datagram = unbound_udp(address)?;
+    if buffer > 0 {
+        datagram.socket.set_recv_buffer_size(buffer)?;
+    }
     datagram.socket.bind(&address.into())?;
     Ok(datagram)
 }
@@ -119,8 +123,11 @@ fn unbound_udp(address: SocketAddr) -> io::Result<Datagram> {
 
 /// A socket of one session's own on the shared port, connected to its peer: the kernel prefers it over the shared ones
 /// for that peer's datagrams, which thus reach the owning shard.
-pub(crate) fn udp_connected(local: SocketAddr, peer: SocketAddr) -> io::Result<Socket> {
+pub(crate) fn udp_connected(local: SocketAddr, peer: SocketAddr, buffer: usize) -> io::Result<Socket> {
     let Datagram { socket, .. } = unbound_udp(local)?;
+    if buffer > 0 {
+        socket.set_recv_buffer_size(buffer)?;
+    }
     super::udp::enable_receive_offload(&socket);
     socket.bind(&local.into())?;
     socket.connect(&peer.into())?;
@@ -152,7 +159,7 @@ mod tests {
         let listeners = tcp(any, 3).expect("three listeners");
         let ports: Vec<u16> = listeners.iter().map(|l| local(l).expect("bound").port()).collect();
         assert!(ports.iter().all(|port| *port == ports[0]));
-        let (rtp, rtcp) = udp_pair(any, any, 2).expect("a pair of ports");
+        let (rtp, rtcp) = udp_pair(any, any, 2, 0).expect("a pair of ports");
         let rtp_port = local(&rtp[1].socket).expect("bound").port();
         assert_eq!(rtp_port % 2, 0);
         assert_eq!(local(&rtcp[0].socket).expect("bound").port(), rtp_port + 1);

@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_train_arrives_as_datagrams_from_the_named_address() {
         let any: SocketAddr = "[::]:0".parse().expect("an address");
-        let sender = listen::udp(any, 1).expect("a socket").remove(0);
+        let sender = listen::udp(any, 1, 0).expect("a socket").remove(0);
         assert!(segmentation_works(&sender.socket));
         let receiver = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let to = Destination::new(sender.family, receiver.local_addr().expect("bound")).expect("reachable");
@@ -249,10 +249,10 @@ mod tests {
     #[test]
     fn a_connected_socket_takes_its_peers_datagrams() {
         let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-        let shared = listen::udp(any, 1).expect("a socket").remove(0);
+        let shared = listen::udp(any, 1, 0).expect("a socket").remove(0);
         let local = listen::local(&shared.socket).expect("bound");
         let peer = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        let own = listen::udp_connected(local, peer.local_addr().expect("bound")).expect("a socket");
+        let own = listen::udp_connected(local, peer.local_addr().expect("bound"), 0).expect("a socket");
         peer.send_to(b"hello", local).expect("sent");
         let mut buffer = BytesMut::with_capacity(2048);
         let received = receive(own.as_raw_fd(), &mut buffer).expect("received on the own socket");

@@ -22,7 +22,7 @@ pub(crate) struct Moved {
 }
 
 /// Random bytes from the kernel.
-fn random_bytes<const N: usize>() -> [u8; N] {
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // Without randomness sessions could be guessed; there is nothing sensible to do instead.
     getrandom::fill(&mut bytes).expect("the kernel gives random bytes once it has booted");

@@ -3,7 +3,7 @@
 use crate::limits;
 use crate::modules::Request;
 use crate::net::{Peer, listen};
-use crate::shard::datagrams::DatagramSockets;
+use crate::shard::datagrams::Ports;
 use crate::shard::sessions::Publisher;
 use crate::shard::{ConnectionKey, SessionKey, Shard};
 use crate::stream::CloseReason;
@@ -37,11 +37,14 @@ impl Shard {
             last_media: self.state.now,
             next_report: self.state.now + limits::REPORT_INTERVAL,
             received_bytes: 0,
+            received_packets: 0,
+            packets_in_error: 0,
+            lost_before: 0,
             lost_seen: 0,
         };
         let path = Arc::clone(&request.path);
         let opened =
-            self.state.open_session(key, Role::Publish, Arc::clone(&path), None, Some(Box::new(publisher)));
+            self.state.open_session(key, Role::Publish, request, None, Some(Box::new(publisher)));
         if opened.is_none() {
             self.state.registry.release(&path);
             return Err(Response::new(Status::NOT_ENOUGH_BANDWIDTH));
@@ -68,7 +71,11 @@ impl Shard {
         // The socket first: a SETUP that fails must leave the session as it was.
         let opened = match chosen {
             TrackTransport::Udp { client_rtp, .. } => {
-                Some(open_socket(&self.state.datagrams, session.local, session.peer, client_rtp)?)
+                session.ports = session.ports.or(self.state.datagrams.current());
+                let ports = session.ports.and_then(|key| self.state.datagrams.get(key));
+                let ports = ports.ok_or_else(|| Response::new(Status::UNSUPPORTED_TRANSPORT))?;
+                let buffer = self.state.settings.rtsp.datagram_buffer;
+                Some(open_socket(ports, buffer, session.local, session.peer, client_rtp)?)
             }
             TrackTransport::Interleaved { .. } => None,
         };
@@ -113,6 +120,7 @@ impl Shard {
             // RECORD after PAUSE: the stream is still ours.
             publisher.last_media = now;
             session.machine.record().map_err(Response::new)?;
+            self.state.tell_state(session_key);
             return Ok(self.with_session(rtsp));
         }
         let (path, tracks) = (Arc::clone(&session.path), publisher.tracks.clone());
@@ -132,6 +140,7 @@ impl Shard {
             if let Some(publisher) = &mut session.publisher {
                 publisher.last_media = now;
                 publisher.lost_seen = lost;
+                publisher.lost_before = lost;
             }
         }
         if let Some(ended) = published.ended {
@@ -140,6 +149,7 @@ impl Shard {
         if let Some(replaced) = published.replaced {
             self.close_session_and_connection(replaced, "replaced by another publisher");
         }
+        self.state.tell_state(session_key);
         self.log_publishing(session_key, &tracks);
         Ok(self.with_session(rtsp))
     }
@@ -161,7 +171,8 @@ impl Shard {
     /// The transports a client may choose from. SRTP is not spoken yet, so encrypted connections carry media inside.
     pub(super) fn allowed(&self, key: ConnectionKey) -> Allowed {
         let secure = self.state.connections.get(key).is_some_and(|connection| connection.is_secure());
-        Allowed { udp: self.state.datagrams.0.is_some() && !secure, tcp: true, secure: false }
+        let tcp = self.state.settings.rtsp.interleaved;
+        Allowed { udp: self.state.datagrams.current().is_some() && !secure, tcp, secure: false }
     }
 }
 
@@ -174,17 +185,17 @@ struct Opened {
 }
 
 fn open_socket(
-    sockets: &DatagramSockets,
+    ports: &Ports,
+    buffer: usize,
     local: SocketAddr,
     peer: Peer,
     client_rtp: u16,
 ) -> Result<Opened, Response> {
-    let ports = sockets.0.as_ref().ok_or_else(|| Response::new(Status::UNSUPPORTED_TRANSPORT))?;
     let server_ports = (ports.rtp_address.port(), ports.rtcp_address.port());
     let mut local = ports.leave_from(local);
     local.set_port(server_ports.0);
     let peer = peer.with_port(client_rtp);
-    let socket = listen::udp_connected(local, peer.0).map_err(|error| {
+    let socket = listen::udp_connected(local, peer.0, buffer).map_err(|error| {
         tracing::warn!(%peer, "cannot open a socket for a publisher: {error}");
         Response::new(Status::SERVICE_UNAVAILABLE)
     })?;

@@ -18,6 +18,7 @@ use headwater_protocols::rtsp::message::{self, Response, Status};
 use headwater_protocols::rtsp::rtp_info::RtpInfo;
 use headwater_protocols::rtsp::session::{Role, State, TrackTransport, negotiate, split_track};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// DESCRIBE of a live path.
 pub(super) fn describe(rtsp: &message::Request, description: &Description) -> Result<Response, Response> {
@@ -32,6 +33,20 @@ pub(super) fn describe(rtsp: &message::Request, description: &Description) -> Re
     Ok(Response::new(Status::OK)
         .header("Content-Base", format!("{}/", base(&rtsp.uri)))
         .body("application/sdp", description.sdp.to_string()))
+}
+
+/// A redirect: to another server, or (a bare name) to another path of this one.
+pub(super) fn redirect(rtsp: &message::Request, target: &str) -> Response {
+    let location = match Uri::parse(&rtsp.uri) {
+        Ok(uri) if !target.contains("://") => {
+            let whole = uri.without_credentials();
+            let host_end = whole.find("://").map_or(0, |at| at + 3);
+            let path_start = whole[host_end..].find('/').map_or(whole.len(), |at| host_end + at);
+            format!("{}/{}", &whole[..path_start], target.trim_start_matches('/'))
+        }
+        _ => target.to_owned(),
+    };
+    Response::new(Status::MOVED_TEMPORARILY).header("Location", location)
 }
 
 /// The URI that a stream's controls are relative to: without credentials, track and final slash.
@@ -60,6 +75,7 @@ impl Shard {
         let description = Arc::clone(&stream.description);
         let track = track_of(&rtsp.uri, &description)?;
         let session_key = self.reader_session(key, request, rtsp, stream_key, &transport)?;
+        let current = self.state.datagrams.current();
         let session = self.state.sessions.get_mut(session_key).ok_or_else(gone)?;
         let mut transport = transport;
         if is_interleaved(&transport) {
@@ -73,13 +89,17 @@ impl Shard {
             }
             return Err(Response::new(status));
         }
+        if let TrackTransport::Udp { .. } = chosen {
+            session.ports = session.ports.or(current);
+        }
+        let ports = session.ports;
         let id = session.machine.id().to_owned();
         let mut answer = transport;
         answer.ssrc = description.ssrcs.get(track).copied();
         match chosen {
             TrackTransport::Interleaved { rtp, rtcp } => answer.interleaved = Some((rtp, rtcp)),
             TrackTransport::Udp { .. } => {
-                if let Some(ports) = &self.state.datagrams.0 {
+                if let Some(ports) = ports.and_then(|key| self.state.datagrams.get(key)) {
                     answer.server_port = Some((ports.rtp_address.port(), ports.rtcp_address.port()));
                 }
                 self.own_datagram_peers(session_key, track);
@@ -117,9 +137,19 @@ impl Shard {
         if is_interleaved(transport) && self.channels_taken(key, transport.interleaved) {
             return Err(Response::new(Status::UNSUPPORTED_TRANSPORT));
         }
-        self.state
-            .open_session(key, Role::Read, Arc::clone(&request.path), Some(stream), None)
-            .ok_or_else(|| Response::new(Status::NOT_ENOUGH_BANDWIDTH))
+        let limit = || Response::new(Status::NOT_ENOUGH_BANDWIDTH);
+        let found = self.state.streams.get(stream).ok_or_else(gone)?;
+        let description = Arc::clone(&found.description);
+        let max = request.settings.as_ref().map_or(0, |settings| settings.readers_max);
+        if description.readers.fetch_add(1, Ordering::Relaxed) >= max && max > 0 {
+            description.readers.fetch_sub(1, Ordering::Relaxed);
+            tracing::info!(path = %request.path, peer = %request.peer, "refused: the path has its maximum of {max} readers");
+            return Err(limit());
+        }
+        self.state.open_session(key, Role::Read, request, Some(stream), None).ok_or_else(|| {
+            description.readers.fetch_sub(1, Ordering::Relaxed);
+            limit()
+        })
     }
 
     /// Whether another session of this connection uses these channels, or any where the client names none.
@@ -152,6 +182,7 @@ impl Shard {
         self.respond(key, response);
         if starting {
             self.start_reader(session_key);
+            self.state.tell_state(session_key);
         }
     }
 
@@ -208,6 +239,9 @@ impl Shard {
                     catching_up: true,
                     mask,
                     sent_bytes: 0,
+                    sent_packets: 0,
+                    sent_reports: 0,
+                    discarded: 0,
                     skips: 0,
                 };
                 session.reader = Some(stream.readers.insert(reader));
@@ -243,7 +277,8 @@ impl Shard {
                 Sink::Tcp { fd: found.fd(), connection, channels }
             });
         }
-        let ports = self.state.datagrams.0.as_ref()?;
+        let ports_key = session.ports?;
+        let ports = self.state.datagrams.get(ports_key)?;
         let tracks = session.machine.tracks().map(|(track, _)| track + 1).max()?;
         let mut destinations = vec![None; tracks * 2].into_boxed_slice();
         for (track, rtp, rtcp) in session.datagram_peers() {
@@ -251,7 +286,7 @@ impl Shard {
             destinations[Channel::rtcp(track).index()] = Destination::new(ports.rtcp.family, rtcp.0);
         }
         let source = Source::new(ports.leave_from(session.local).ip());
-        Some(Sink::Datagrams(Box::new(DatagramSink { destinations, source, paced_until: None })))
+        Some(Sink::Datagrams(Box::new(DatagramSink { destinations, source, ports: ports_key, paced_until: None })))
     }
 
     /// PAUSE: a reader gets nothing until PLAY, which goes on live; a publisher may be silent.
@@ -269,6 +304,7 @@ impl Shard {
         {
             reader.flow = Flow::Paused;
         }
+        self.state.tell_state(session_key);
         Ok(self.with_session(rtsp))
     }
 }

@@ -60,7 +60,7 @@ impl Shard {
             let suspended =
                 self.state.connections.get_mut(key).and_then(|connection| connection.suspended.take());
             if let Some(suspended) = suspended {
-                let Suspended { walk, rtsp, .. } = *suspended;
+                let Suspended { walk, rtsp } = *suspended;
                 self.guarded(key, |shard| {
                     shard.walk_on(key, walk, rtsp);
                     shard.drive(key);
@@ -75,7 +75,8 @@ impl Shard {
             return;
         };
         self.state.counters.requests_pending_expired.add(1);
-        let Suspended { walk, rtsp, .. } = *suspended;
+        let Suspended { walk, rtsp } = *suspended;
+        self.state.forget_question(key);
         let mut modules = std::mem::take(&mut self.modules);
         let answer = walk.expire(&mut modules, &mut self.state);
         self.modules = modules;
@@ -90,9 +91,8 @@ impl Shard {
         match answer {
             Some(answer) => self.complete(key, &walk.request, rtsp, answer),
             None => {
-                let until = self.state.now + limits::WALK_PENDING_MAX;
                 if let Some(connection) = self.state.connections.get_mut(key) {
-                    connection.suspended = Some(Box::new(Suspended { walk, rtsp, until }));
+                    connection.suspended = Some(Box::new(Suspended { walk, rtsp }));
                 }
             }
         }
@@ -103,6 +103,7 @@ impl Shard {
         let response = match (&rtsp.method, answer) {
             (_, Answer::Rejected(rejection)) => Err(rejected(&rejection)),
             (_, Answer::Elsewhere(shard)) => return self.move_connection(key, shard, rtsp),
+            (_, Answer::Redirect(target)) => Ok(super::read::redirect(&rtsp, &target)),
             (Method::Describe, Answer::Described(description)) => super::read::describe(&rtsp, &description),
             (Method::Announce, Answer::Claimed) => self.announce(key, request, &rtsp),
             (Method::Setup, Answer::Stream(stream)) => self.set_up_reader(key, request, &rtsp, stream),
@@ -184,13 +185,15 @@ impl Shard {
         };
         Ok(Request {
             connection: key,
-            protocol: if connection.is_secure() { "rtsps" } else { "rtsp" },
+            protocol: connection.protocol().name(),
             method: rtsp.method.as_str().into(),
             intent,
             path: Arc::from(path.trim_matches('/')),
             peer: connection.peer,
             user_agent: rtsp.headers.get("User-Agent").map(Box::from),
             authorization: rtsp.headers.get("Authorization").map(Box::from),
+            query: uri.query.unwrap_or_default().into(),
+            user: Box::default(),
             tracks,
             settings: None,
             started: self.state.now,
@@ -349,7 +352,6 @@ fn rejected(rejection: &Rejection) -> Response {
     let status = match &rejection.kind {
         RejectionKind::Invalid | RejectionKind::Conflict => Status::BAD_REQUEST,
         RejectionKind::Unauthenticated { .. } => Status::UNAUTHORIZED,
-        RejectionKind::Forbidden => Status::FORBIDDEN,
         RejectionKind::NotFound => Status::NOT_FOUND,
         RejectionKind::Limit => Status::NOT_ENOUGH_BANDWIDTH,
         RejectionKind::Unavailable => Status::SERVICE_UNAVAILABLE,

@@ -6,8 +6,11 @@
 
 use super::walk::Suspended;
 use super::{ConnectionKey, SessionKey};
+use crate::access::Action;
 use crate::limits;
 use crate::net::{Peer, tcp};
+use crate::records::{self, Protocol};
+use crate::settings::Access;
 use bytes::{Buf, Bytes, BytesMut};
 use headwater_protocols::rtsp::server::Server;
 use rustls::ServerConnection;
@@ -17,10 +20,22 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// All connections of a shard.
 pub(crate) type Connections = SlotMap<ConnectionKey, Box<Connection>>;
+
+/// A request that was let in.
+pub(crate) struct Admission {
+    /// The rules it was let in by.
+    pub(crate) rules: Arc<Access>,
+    pub(crate) action: Action,
+    pub(crate) path: Arc<str>,
+    pub(crate) authorization: Option<Box<str>>,
+    pub(crate) query: Box<str>,
+    pub(crate) user: Box<str>,
+}
 
 /// How far a connection has come to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +49,16 @@ pub(crate) enum Ending {
 
 pub(crate) struct Connection {
     pub(crate) socket: Socket,
+    /// The client; behind a trusted proxy, whom the proxy named.
     pub(crate) peer: Peer,
     pub(crate) local: SocketAddr,
+    pub(crate) record: Arc<records::Connection>,
+    /// The control core knows of it.
+    pub(crate) told: bool,
+    /// A PROXY protocol header may come first; what has come of it.
+    pub(crate) proxy_header: Option<Box<BytesMut>>,
+    /// What was allowed last, so that a session's requests are not all asked about.
+    pub(crate) admission: Option<Box<Admission>>,
     pub(crate) machine: Server,
     pub(crate) sessions: Vec<SessionKey>,
     /// What Digest challenges on this connection carry, once there was one.
@@ -43,6 +66,8 @@ pub(crate) struct Connection {
     /// A request that waits inside a module.
     pub(crate) suspended: Option<Box<Suspended>>,
     pub(crate) ending: Ending,
+    /// Why it ends.
+    pub(crate) reason: Option<Box<str>>,
     /// Listed in the shard's `unread`.
     pub(crate) unread: bool,
     /// Since when the kernel takes nothing.
@@ -65,6 +90,7 @@ impl Connection {
         socket: Socket,
         peer: Peer,
         local: SocketAddr,
+        record: Arc<records::Connection>,
         machine: Server,
         tls: Option<Box<ServerConnection>>,
     ) -> Connection {
@@ -72,11 +98,16 @@ impl Connection {
             socket,
             peer,
             local,
+            record,
+            told: false,
+            proxy_header: None,
+            admission: None,
             machine,
             sessions: Vec::new(),
             nonce: None,
             suspended: None,
             ending: Ending::No,
+            reason: None,
             unread: false,
             blocked_since: None,
             queue: VecDeque::new(),
@@ -93,6 +124,10 @@ impl Connection {
         self.tls.is_some()
     }
 
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.record.protocol
+    }
+
     /// Whether something waits for the kernel.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.queue.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
@@ -100,6 +135,7 @@ impl Connection {
 
     /// Sends, or queues behind what waits already.
     pub(crate) fn send(&mut self, mut bytes: Bytes) -> Result<(), WriteError> {
+        self.record.outbound_bytes.add(bytes.len() as u64);
         if self.tls.is_some() {
             if self.is_blocked() && self.queued_bytes > limits::CONTROL_QUEUE_BYTES_MAX {
                 return Err(WriteError::QueueFull);
@@ -203,6 +239,7 @@ impl Connection {
         if n == 0 {
             return Ok(None);
         }
+        self.record.inbound_bytes.add(n as u64);
         let input = buffer.split().freeze();
         let Some(tls) = &mut self.tls else { return Ok(Some((input, n))) };
         let mut plain = Vec::new();

@@ -1,9 +1,12 @@
 //! What the kernel has for a shard: connections to accept, bytes to read, room to write.
 
 use super::connection::{Connection, Ending, WriteError};
+use super::datagrams::{Ports, PortsKey};
 use super::{ConnectionKey, IngestKey, Listener, ListenerKey, SessionKey, Shard, State};
+use crate::counters::Counter;
 use crate::limits;
 use crate::net::{Peer, listen, tcp};
+use crate::records::{self, Event as Told, Id, Protocol};
 use crate::runtime::poller::{Event, Token};
 use crate::stream::reader::Flow;
 use bytes::Bytes;
@@ -13,6 +16,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// What a poll token names.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,20 +24,20 @@ pub(crate) enum Target {
     Connection(ConnectionKey),
     Listener(ListenerKey),
     Ingest(IngestKey),
-    Datagrams { rtcp: bool },
+    Datagrams { ports: PortsKey, rtcp: bool },
 }
 
 impl Target {
-    const KIND_SHIFT: u32 = 29;
-    const KIND_MASK: u64 = 0b11 << Target::KIND_SHIFT;
+    const KIND_SHIFT: u32 = 28;
+    const KIND_MASK: u64 = 0b111 << Target::KIND_SHIFT;
 
-    /// The kind goes into two bits of the index that no slot map of ours ever reaches.
+    /// The kind goes into three bits of the index that no slot map of ours ever reaches.
     pub(super) fn token(self) -> Token {
         let (kind, raw) = match self {
             Target::Connection(key) => (0, key.data().as_ffi()),
             Target::Listener(key) => (1, key.data().as_ffi()),
             Target::Ingest(key) => (2, key.data().as_ffi()),
-            Target::Datagrams { rtcp } => (3, u64::from(rtcp)),
+            Target::Datagrams { ports, rtcp } => (3 + u64::from(rtcp), ports.data().as_ffi()),
         };
         debug_assert_eq!(raw & Target::KIND_MASK, 0);
         Token::new(raw | kind << Target::KIND_SHIFT)
@@ -45,7 +49,7 @@ impl Target {
             0 => Target::Connection(KeyData::from_ffi(raw).into()),
             1 => Target::Listener(KeyData::from_ffi(raw).into()),
             2 => Target::Ingest(KeyData::from_ffi(raw).into()),
-            _ => Target::Datagrams { rtcp: raw == 1 },
+            kind => Target::Datagrams { ports: KeyData::from_ffi(raw).into(), rtcp: kind == 4 },
         }
     }
 }
@@ -58,10 +62,50 @@ impl State {
             let key = self.listeners.insert(listener);
             self.poller.watch_readable(fd, Target::Listener(key).token());
         }
-        if let Some(ports) = &self.datagrams.0 {
-            for rtcp in [false, true] {
-                let fd = ports.socket(rtcp).socket.as_raw_fd();
-                self.poller.watch_readable(fd, Target::Datagrams { rtcp }.token());
+    }
+
+    /// Tells the control core of a connection that was accepted.
+    fn tell_opened(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.told = true;
+        let record = Arc::clone(&connection.record);
+        self.tell(Told::ConnectionOpened(record));
+    }
+
+    /// Takes the PROXY protocol header that a connection begins with. Returns what came after it, or `None` for a header
+    /// that is malformed.
+    fn proxy_header(&mut self, key: ConnectionKey, input: Bytes) -> Option<Bytes> {
+        let _ = key;
+        Some(input)
+    }
+
+    /// Connections this shard may have open: its part of what the operator set, within what the descriptors allow.
+    fn connections_max(&self) -> usize {
+        match self.settings.bounds.connections {
+            0 => self.connections_max,
+            all => all.div_ceil(self.settings.shards).min(self.connections_max),
+        }
+    }
+
+    /// Makes `ports` what new sessions over UDP get.
+    pub(super) fn replace_datagrams(&mut self, ports: Option<Ports>) {
+        let Some(key) = self.datagrams.replace(ports) else { return };
+        let Some(ports) = self.datagrams.get(key) else { return };
+        for rtcp in [false, true] {
+            let fd = ports.socket(rtcp).socket.as_raw_fd();
+            self.poller.watch_readable(fd, Target::Datagrams { ports: key, rtcp }.token());
+        }
+    }
+
+    /// Closes ports of an older configuration that no session uses any more.
+    pub(super) fn close_retired_datagrams(&mut self) {
+        let retired: Vec<PortsKey> = self.datagrams.retired().collect();
+        for key in retired {
+            if !self.sessions.values().any(|session| session.ports == Some(key)) {
+                for rtcp in [false, true] {
+                    self.poller.forget(Target::Datagrams { ports: key, rtcp }.token());
+                }
+                self.datagrams.close(key);
             }
         }
     }
@@ -75,8 +119,12 @@ impl State {
 
     /// Takes a connection into the shard.
     pub(crate) fn add_connection(&mut self, connection: Box<Connection>) -> ConnectionKey {
-        let fd = connection.fd();
-        let key = self.connections.insert(connection);
+        self.add_connection_with(|_| connection)
+    }
+
+    fn add_connection_with(&mut self, make: impl FnOnce(ConnectionKey) -> Box<Connection>) -> ConnectionKey {
+        let key = self.connections.insert_with_key(make);
+        let fd = self.connections[key].fd();
         self.poller.watch_readable(fd, Target::Connection(key).token());
         self.counters.connections_open.add(1);
         key
@@ -156,19 +204,18 @@ impl State {
         }
     }
 
-    pub(super) fn watch_datagrams_writable(&mut self) {
-        if self.datagrams_blocked {
-            return;
-        }
-        self.datagrams_blocked = true;
-        if let Some(ports) = &self.datagrams.0 {
+    pub(super) fn watch_datagrams_writable(&mut self, key: PortsKey) {
+        let Some(ports) = self.datagrams.get_mut(key) else { return };
+        if !std::mem::replace(&mut ports.blocked, true) {
             let fd = ports.socket(false).socket.as_raw_fd();
-            self.poller.watch_writable(fd, Target::Datagrams { rtcp: false }.token());
+            self.poller.watch_writable(fd, Target::Datagrams { ports: key, rtcp: false }.token());
         }
     }
 
-    fn datagrams_writable(&mut self) {
-        self.datagrams_blocked = false;
+    fn datagrams_writable(&mut self, key: PortsKey) {
+        if let Some(ports) = self.datagrams.get_mut(key) {
+            ports.blocked = false;
+        }
         let mut unblocked = Vec::new();
         for (key, stream) in &mut self.streams {
             for reader in stream.readers.values_mut() {
@@ -185,12 +232,23 @@ impl State {
     }
 }
 
+fn connection_record(id: Id, protocol: Protocol, peer: Peer) -> records::Connection {
+    records::Connection {
+        id,
+        created: SystemTime::now(),
+        protocol,
+        remote: peer.0,
+        inbound_bytes: Counter::default(),
+        outbound_bytes: Counter::default(),
+    }
+}
+
 impl Shard {
     pub(super) fn event(&mut self, event: Event) {
         match event {
             Event::Writable { token } => match Target::of(token) {
                 Target::Connection(key) => self.writable(key),
-                Target::Datagrams { .. } => self.state.datagrams_writable(),
+                Target::Datagrams { ports, .. } => self.state.datagrams_writable(ports),
                 Target::Listener(_) | Target::Ingest(_) => {}
             },
             Event::Readable { token, watched } => self.readable(token, watched),
@@ -212,9 +270,9 @@ impl Shard {
                 self.guarded_ingest(key);
                 self.state.ingest_sockets.get(key).map(|socket| socket.socket.as_raw_fd())
             }
-            Target::Datagrams { rtcp } => {
-                self.read_datagrams(rtcp);
-                self.state.datagrams.0.as_ref().map(|ports| ports.socket(rtcp).socket.as_raw_fd())
+            Target::Datagrams { ports, rtcp } => {
+                self.read_datagrams(ports, rtcp);
+                self.state.datagrams.get(ports).map(|ports| ports.socket(rtcp).socket.as_raw_fd())
             }
         };
         if let (false, Some(fd)) = (watched, fd) {
@@ -228,8 +286,8 @@ impl Shard {
             match tcp::accept(&listener.socket) {
                 Ok((socket, peer)) => {
                     listener.exhausted = false;
-                    let tls = listener.tls.clone();
-                    self.accepted(socket, peer, tls);
+                    let (protocol, tls) = (listener.protocol, listener.tls.clone());
+                    self.accepted(socket, peer, protocol, tls);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error)
@@ -254,9 +312,15 @@ impl Shard {
         }
     }
 
-    fn accepted(&mut self, socket: socket2::Socket, peer: Peer, tls: Option<Arc<rustls::ServerConfig>>) {
+    fn accepted(
+        &mut self,
+        socket: socket2::Socket,
+        peer: Peer,
+        protocol: Protocol,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) {
         let state = &mut self.state;
-        if state.connections.len() >= state.connections_max {
+        if state.connections.len() >= state.connections_max() {
             state.counters.connections_refused.add(1);
             return;
         }
@@ -275,7 +339,17 @@ impl Shard {
         state.counters.connections_accepted.add(1);
         let machine = Server::new(Arc::clone(&state.rtsp_config), state.now);
         let local = Peer::new(local).0;
-        let key = state.add_connection(Box::new(Connection::new(socket, peer, local, machine, tls)));
+        let shard = state.id;
+        let key = state.add_connection_with(|key| {
+            let record = Arc::new(connection_record(Id::new(shard, key), protocol, peer));
+            Box::new(Connection::new(socket, peer, local, record, machine, tls))
+        });
+        if state.settings.rtsp.trusts(peer.0.ip()) {
+            // Who it really is comes first, and is told then.
+            state.connections[key].proxy_header = Some(Box::default());
+        } else {
+            state.tell_opened(key);
+        }
         // Most clients have sent their first request by now.
         self.read_connection(key);
     }
@@ -291,7 +365,7 @@ impl Shard {
         for target in std::mem::take(&mut self.state.unread_datagrams) {
             match target {
                 Target::Ingest(key) => self.guarded_ingest(key),
-                Target::Datagrams { rtcp } => self.read_datagrams(rtcp),
+                Target::Datagrams { ports, rtcp } => self.read_datagrams(ports, rtcp),
                 Target::Connection(_) | Target::Listener(_) => {}
             }
         }
@@ -355,6 +429,14 @@ impl Shard {
                 // The TLS session has something to say that the kernel did not take.
                 state.block(key, Bytes::new());
             }
+            let Some(connection) = state.connections.get_mut(key) else { return };
+            let received = match (received, &connection.proxy_header) {
+                (Ok(Some((input, n))), Some(_)) => match state.proxy_header(key, input) {
+                    Some(input) => Ok(Some((input, n))),
+                    None => return self.close_connection(key, "malformed PROXY protocol header"),
+                },
+                (received, _) => received,
+            };
             let Some(connection) = state.connections.get_mut(key) else { return };
             match received {
                 Ok(Some((input, wire_bytes))) => {
@@ -490,8 +572,13 @@ impl Shard {
     /// Closes a connection at once. Sessions over UDP stay; those interleaved on it end.
     pub(crate) fn close_connection(&mut self, key: ConnectionKey, reason: &str) {
         self.leave_sessions(key, reason);
-        if let Some(connection) = self.state.remove_connection(key) {
+        self.state.forget_question(key);
+        if let Some(mut connection) = self.state.remove_connection(key) {
             tcp::shutdown(&connection.socket);
+            if connection.told {
+                let reason = connection.reason.take().unwrap_or_else(|| reason.into());
+                self.state.tell(Told::ConnectionClosed { id: connection.record.id, reason });
+            }
         }
     }
 
@@ -500,6 +587,7 @@ impl Shard {
         self.leave_sessions(key, reason);
         let Some(connection) = self.state.connections.get_mut(key) else { return };
         connection.suspended = None;
+        connection.reason.get_or_insert_with(|| reason.into());
         connection.ending = Ending::AfterWrites { since: self.state.now };
         connection.notify_close();
         if connection.is_blocked() {
@@ -515,6 +603,8 @@ impl Shard {
             let Some(found) = self.state.sessions.get_mut(session) else { continue };
             if found.uses_datagrams() && found.machine.is_active() {
                 found.connection = None;
+                let id = found.record.id;
+                self.state.tell(Told::SessionMoved { id, connection: None });
             } else {
                 self.close_session(session, reason);
             }

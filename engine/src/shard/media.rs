@@ -1,7 +1,8 @@
 //! Media and RTCP that arrive: datagrams on the shared sockets and on publishers' own, and interleaved packets.
 
-use super::datagrams::IngestSocket;
+use super::datagrams::{IngestSocket, PortsKey};
 use super::io::Target;
+use super::sessions::Session;
 use super::{ConnectionKey, IngestKey, SessionKey, Shard, State};
 use crate::limits;
 use crate::mesh::Message;
@@ -15,6 +16,29 @@ use std::os::fd::AsRawFd;
 
 /// Smallest room for one datagram train (GRO hands over at most 64 KiB).
 const TRAIN_BYTES_MAX: usize = 64 * 1024;
+
+impl Session {
+    /// Takes what a reader reports of a track. Returns false when the packet is malformed.
+    fn note_reports(&mut self, track: usize, packet: &[u8]) -> bool {
+        for parsed in rtcp::parse(packet) {
+            let reports = match parsed {
+                Ok(rtcp::Packet::ReceiverReport(report)) => report.reports,
+                Ok(rtcp::Packet::SenderReport(report)) => report.reports,
+                Ok(_) => continue,
+                Err(_) => return false,
+            };
+            let Some(block) = reports.iter().next() else { continue };
+            if self.reported_lost.len() <= track {
+                self.reported_lost.resize(track + 1, 0);
+            }
+            // Cumulative, and negative where packets were duplicated.
+            self.reported_lost[track] = block.cumulative_lost.max(0) as u32;
+            let lost = self.reported_lost.iter().map(|lost| u64::from(*lost)).sum();
+            self.record.counts.outbound_rtp_packets_reported_lost.set(lost);
+        }
+        true
+    }
+}
 
 impl State {
     /// Gives a session a socket of its own for a publisher's packets.
@@ -54,10 +78,10 @@ impl State {
 
 impl Shard {
     /// Datagrams on the shared sockets: RTCP of readers and publishers, and strays.
-    pub(super) fn read_datagrams(&mut self, rtcp: bool) {
+    pub(super) fn read_datagrams(&mut self, key: PortsKey, rtcp: bool) {
         for _ in 0..limits::DATAGRAMS_PER_TURN_MAX {
             let state = &mut self.state;
-            let Some(ports) = &state.datagrams.0 else { return };
+            let Some(ports) = state.datagrams.get(key) else { return };
             state.read_buffer.reserve(TRAIN_BYTES_MAX);
             match udp::receive(ports.socket(rtcp).socket.as_raw_fd(), &mut state.read_buffer) {
                 Ok(received) => {
@@ -71,7 +95,7 @@ impl Shard {
                 Err(_) => {}
             }
         }
-        self.state.read_datagrams_later(Target::Datagrams { rtcp });
+        self.state.read_datagrams_later(Target::Datagrams { ports: key, rtcp });
     }
 
     /// One datagram from a peer, directly or (`handed_over`) from the shard it reached.
@@ -199,6 +223,7 @@ impl Shard {
             Ok(()) => {
                 publisher.last_media = state.now;
                 publisher.received_bytes += packet.len() as u64;
+                publisher.received_packets += 1;
                 state.counters.ingest_packets.add(1);
                 state.counters.ingest_bytes.add(packet.len() as u64);
                 let full = home.ingest.is_full();
@@ -211,6 +236,7 @@ impl Shard {
                 if state.counters.ingest_packets_invalid.value().is_power_of_two() {
                     tracing::debug!(path = %session.path, peer = %session.peer, ?refused, "RTP packet refused");
                 }
+                publisher.packets_in_error += 1;
                 state.counters.ingest_packets_invalid.add(1);
             }
         }
@@ -222,8 +248,10 @@ impl Shard {
         state.counters.rtcp_packets.add(1);
         let Some(session) = state.sessions.get_mut(key) else { return };
         session.last_seen = state.now;
+        session.record.counts.inbound_rtcp_packets.add(1);
         if session.publisher.is_none() {
-            if rtcp::parse(packet).any(|parsed| parsed.is_err()) {
+            if !session.note_reports(track, packet) {
+                session.record.counts.inbound_rtcp_packets_in_error.add(1);
                 state.counters.rtcp_packets_invalid.add(1);
             } else if self.modules.has(Role::Rtcp) {
                 for module in self.modules.each(Role::Rtcp) {
@@ -238,6 +266,7 @@ impl Shard {
             return;
         }
         if !home.ingest.rtcp(state.now, track, packet) {
+            session.record.counts.inbound_rtcp_packets_in_error.add(1);
             state.counters.rtcp_packets_invalid.add(1);
         }
         if home.ingest.has_batch() {

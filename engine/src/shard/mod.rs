@@ -9,17 +9,21 @@ pub(crate) mod connection;
 pub(crate) mod datagrams;
 mod io;
 mod media;
+pub(crate) mod questions;
+mod reconfigure;
+mod records;
 pub(crate) mod sessions;
 pub(crate) mod streams;
 mod tick;
 pub(crate) mod walk;
 
 use crate::counters::Counters;
-use crate::door::{Ask, Inbox};
+use crate::door::{Ask, Events, Inbox};
 use crate::limits;
 use crate::mesh::{Mesh, ShardId};
 use crate::modules::{Modules, Role, ServerState};
 use crate::net::Peer;
+use crate::records::{Phase, Protocol};
 use crate::registry::Registry;
 use crate::runtime::executor::{self, Sleep};
 use crate::runtime::poller::{Event, Poller};
@@ -28,10 +32,12 @@ use crate::settings::Settings;
 use crate::stream::{Stream, StreamId, StreamKey};
 use bytes::BytesMut;
 use connection::Connections;
-use datagrams::{DatagramSockets, IngestSocket};
+use datagrams::{DatagramSockets, IngestSocket, Ports};
 use headwater_protocols::rtsp;
 use io::Target;
+use questions::Questions;
 use sessions::Session;
+use crate::watch::{Recording, Watch};
 use slotmap::SlotMap;
 use socket2::Socket;
 use std::collections::HashMap;
@@ -49,14 +55,31 @@ slotmap::new_key_type! {
     pub(crate) struct ListenerKey;
 }
 
+/// Names a listener, the same on every shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerId(pub(crate) u32);
+
 /// A listening socket.
 pub(crate) struct Listener {
+    pub(crate) id: ListenerId,
+    pub(crate) protocol: Protocol,
     pub(crate) socket: Socket,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Set while accepting pauses because the descriptor table was full.
     pub(crate) paused_until: Option<Instant>,
     /// The descriptor table was full at the last attempt; said once.
     pub(crate) exhausted: bool,
+}
+
+impl Listener {
+    pub(crate) fn new(
+        id: ListenerId,
+        protocol: Protocol,
+        socket: Socket,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> Listener {
+        Listener { id, protocol, socket, tls, paused_until: None, exhausted: false }
+    }
 }
 
 /// What a shard is given at start.
@@ -68,9 +91,11 @@ pub(crate) struct Parts {
     pub(crate) mesh: Mesh,
     pub(crate) wake: Wake,
     pub(crate) inbox: Inbox,
+    pub(crate) events: Arc<Events>,
+    pub(crate) watch: Arc<Watch>,
     pub(crate) listeners: Vec<Listener>,
-    pub(crate) datagrams: DatagramSockets,
-    /// Connections this shard may have open.
+    pub(crate) datagrams: Option<Ports>,
+    /// Connections this shard may have open at most.
     pub(crate) connections_max: usize,
 }
 
@@ -79,6 +104,14 @@ pub(crate) struct Parts {
 pub(crate) struct PeerTrack {
     pub(crate) session: SessionKey,
     pub(crate) track: usize,
+}
+
+/// What new RTSP connections are held to.
+fn rtsp_config(settings: &Settings) -> Arc<rtsp::server::Config> {
+    Arc::new(rtsp::server::Config {
+        server_header: "headwater".into(),
+        idle_timeout: settings.read_timeout.max(settings.rtsp.session_timeout / 2),
+    })
 }
 
 /// Everything a shard owns but its modules.
@@ -114,8 +147,18 @@ pub(crate) struct State {
     pub(crate) unread_datagrams: Vec<Target>,
     pub(crate) read_buffer: BytesMut,
     pub(crate) rtsp_config: Arc<rtsp::server::Config>,
-    pub(crate) connections_max: usize,
-    pub(crate) datagrams_blocked: bool,
+    connections_max: usize,
+    pub(crate) questions: Questions,
+    events: Arc<Events>,
+    /// Events wait to be told of.
+    told: bool,
+    /// Events were dropped; everything is to be told anew.
+    census_due: bool,
+    watch: Arc<Watch>,
+    /// The phase of the turn, and since when (while spans are recorded).
+    phase: (Phase, Instant),
+    spans: Option<Recording>,
+    ticks: u64,
     next_tick: Instant,
     /// Set when the shard is to end, with the time by which it must.
     closing: Option<Instant>,
@@ -145,6 +188,7 @@ pub(crate) async fn run(parts: Parts, started: impl FnOnce(Result<(), String>)) 
     let alarm = Alarm(id);
     while !shard.turn_contained() {
         if shard.state.may_sleep() {
+            shard.state.watch.begin(Instant::now(), Phase::Sleep);
             if let Err(error) = sleep.until_signalled().await {
                 tracing::error!(shard = id.0, "the shard cannot sleep: {error}");
                 return;
@@ -176,12 +220,9 @@ impl Shard {
             format!("the kernel refuses io_uring ({error}); Headwater needs Linux 5.13 or later with io_uring enabled")
         })?;
         let now = Instant::now();
-        let rtsp_config = Arc::new(rtsp::server::Config {
-            server_header: "headwater".into(),
-            idle_timeout: parts.settings.read_timeout.max(parts.settings.rtsp.session_timeout / 2),
-        });
         let mut state = State {
             id: parts.id,
+            rtsp_config: rtsp_config(&parts.settings),
             settings: parts.settings,
             registry: parts.registry,
             counters: parts.counters,
@@ -195,7 +236,7 @@ impl Shard {
             streams: SlotMap::with_key(),
             streams_by_path: HashMap::new(),
             streams_by_id: HashMap::new(),
-            datagrams: parts.datagrams,
+            datagrams: DatagramSockets::default(),
             ingest_sockets: SlotMap::with_key(),
             peers: HashMap::new(),
             dirty: Vec::new(),
@@ -204,13 +245,20 @@ impl Shard {
             unread: Vec::new(),
             unread_datagrams: Vec::new(),
             read_buffer: BytesMut::with_capacity(limits::READ_BUFFER_BYTES),
-            rtsp_config,
             connections_max: parts.connections_max,
-            datagrams_blocked: false,
+            questions: Questions::default(),
+            events: parts.events,
+            told: false,
+            census_due: false,
+            watch: parts.watch,
+            phase: (Phase::Sleep, now),
+            spans: None,
+            ticks: 0,
             next_tick: now + limits::TICK,
             closing: None,
         };
         state.watch(parts.listeners);
+        state.replace_datagrams(parts.datagrams);
         let mut modules = Modules::built_in()?;
         for module in modules.each(Role::StateChange) {
             module.state_change(ServerState::Running);
@@ -242,29 +290,35 @@ impl Shard {
     /// One turn. Returns whether the shard is at its end.
     fn turn(&mut self) -> bool {
         let start = Instant::now();
-        self.state.now = start;
-        self.state.counters.turns.add(1);
+        self.state.begin_turn(start);
         self.take_events();
+        self.state.enter(Phase::Mesh);
+        let mut messages = 0;
         while let Some(message) = self.state.mesh.receive() {
+            messages += 1;
             self.mesh_message(message);
         }
+        self.state.enter(Phase::Asks);
         while let Some(ask) = self.inbox.take() {
             self.asked(ask);
         }
+        self.state.enter(Phase::Read);
         self.read_on();
         self.expire_reordering();
+        self.state.enter(Phase::Requests);
         self.resume_requests();
         if self.state.now >= self.state.next_tick {
+            self.state.enter(Phase::Tick);
             // First, so that a tick that panics is not met again in the next turn.
             self.state.next_tick = self.state.now + limits::TICK;
             self.tick();
         }
+        self.state.enter(Phase::Publish);
         self.state.finish_batches();
+        self.state.enter(Phase::Flush);
         self.flush();
         self.state.rearm();
-        if start.elapsed().as_millis() >= 10 {
-            self.state.counters.turns_stalled.add(1);
-        }
+        self.state.end_turn(start, messages);
         self.state.is_finished()
     }
 
@@ -282,6 +336,19 @@ impl Shard {
     fn asked(&mut self, ask: Ask) {
         match ask {
             Ask::Shutdown => self.shut_down(),
+            Ask::Reconfigure(change) => self.reconfigure(*change),
+            Ask::KickSession(id) => {
+                if let Some(key) = self.state.session_by_id(id) {
+                    self.close_session_and_connection(key, "kicked");
+                }
+            }
+            Ask::KickConnection(id) => {
+                if let Some(key) = self.state.connection_by_id(id) {
+                    self.close_connection(key, "kicked");
+                }
+            }
+            Ask::Answer { question, verdict } => self.state.answered(question, *verdict),
+            Ask::RecordSpans(spans) => self.state.spans = spans,
         }
     }
 
@@ -303,6 +370,40 @@ impl Shard {
 }
 
 impl State {
+    fn begin_turn(&mut self, now: Instant) {
+        self.now = now;
+        self.counters.turns.add(1);
+        self.phase = (Phase::Events, now);
+        self.watch.begin(now, Phase::Events);
+    }
+
+    /// Goes on to another phase of the turn.
+    fn enter(&mut self, phase: Phase) {
+        if let Some(spans) = &self.spans {
+            self.phase.1 = self.watch.span(spans, self.phase.0, self.phase.1);
+        }
+        self.phase.0 = phase;
+        self.watch.enter(phase);
+    }
+
+    fn end_turn(&mut self, start: Instant, messages: u64) {
+        if let Some(spans) = &self.spans {
+            self.watch.span(spans, self.phase.0, self.phase.1);
+        }
+        if std::mem::take(&mut self.told) {
+            self.events.notify();
+        }
+        let elapsed = start.elapsed();
+        let histograms = &self.counters.histograms;
+        histograms.turn_seconds.observe(elapsed.as_secs_f64(), 1);
+        if messages > 0 {
+            histograms.ring_depth.observe(messages as f64, 1);
+        }
+        if elapsed.as_millis() >= 10 {
+            self.counters.turns_stalled.add(1);
+        }
+    }
+
     /// After a turn that was cut short: whatever it held in its hands is looked at again.
     fn look_at_everything(&mut self) {
         self.dirty.clear();
@@ -316,7 +417,9 @@ impl State {
             connection.unread = true;
         }
         self.unread_datagrams = self.ingest_sockets.keys().map(Target::Ingest).collect();
-        self.unread_datagrams.extend([false, true].map(|rtcp| Target::Datagrams { rtcp }));
+        for ports in self.datagrams.keys() {
+            self.unread_datagrams.extend([false, true].map(|rtcp| Target::Datagrams { ports, rtcp }));
+        }
     }
 
     /// Whether nothing is left to do before the next signal; announces the sleep.

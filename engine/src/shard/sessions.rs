@@ -3,17 +3,21 @@
 //! A session usually lives on one connection. Over UDP it may outlive it, and be controlled from another one
 //! (RFC 2326, section 1.1); interleaved on a connection it ends with it.
 
+use super::datagrams::PortsKey;
+use super::connection::Connection;
 use super::{ConnectionKey, IngestKey, PeerTrack, SessionKey, Shard, State};
 use crate::mesh::Message;
-use crate::modules::Role;
+use crate::modules::{Request, Role};
 use crate::net::Peer;
+use crate::records::{self, Event, Id};
 use crate::stream::{CloseReason, Reader, ReaderKey, Side, StreamKey};
 use headwater_protocols::rtsp::session as machine;
 use headwater_protocols::rtsp::session::TrackTransport;
 use headwater_protocols::track::Track;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
 
 /// The publishing side of a session.
 pub(crate) struct Publisher {
@@ -29,20 +33,28 @@ pub(crate) struct Publisher {
     pub(crate) last_media: Instant,
     pub(crate) next_report: Instant,
     pub(crate) received_bytes: u64,
+    pub(crate) received_packets: u64,
+    pub(crate) packets_in_error: u64,
+    /// What the stream had lost before this publisher.
+    pub(crate) lost_before: u64,
     /// Lost packets that have been counted.
     pub(crate) lost_seen: u64,
 }
 
 pub(crate) struct Session {
+    pub(crate) record: Arc<records::Session>,
     pub(crate) machine: machine::Session,
     pub(crate) connection: Option<ConnectionKey>,
     pub(crate) peer: Peer,
     /// The address the client asked; answers and media leave from it.
     pub(crate) local: SocketAddr,
-    pub(crate) secure: bool,
+    /// The server's ports its datagrams use.
+    pub(crate) ports: Option<PortsKey>,
     pub(crate) path: Arc<str>,
     pub(crate) stream: Option<StreamKey>,
     pub(crate) reader: Option<ReaderKey>,
+    /// Packets lost of each track, as the client reports.
+    pub(crate) reported_lost: Vec<u32>,
     pub(crate) publisher: Option<Box<Publisher>>,
     /// The last request, RTCP or media.
     pub(crate) last_seen: Instant,
@@ -67,7 +79,7 @@ pub(crate) struct SessionSummary {
 
 impl Session {
     pub(crate) fn protocol(&self) -> &'static str {
-        if self.secure { "rtsps" } else { "rtsp" }
+        self.record.protocol.name()
     }
 
     pub(crate) fn transport(&self) -> &'static str {
@@ -94,36 +106,58 @@ impl Session {
     }
 }
 
+/// The record of a new session.
+fn session_record(id: Id, on: &Connection, request: &Request) -> records::Session {
+    records::Session {
+        id,
+        created: SystemTime::now(),
+        protocol: on.protocol(),
+        remote: on.peer.0,
+        path: Arc::clone(&request.path),
+        query: request.query.clone(),
+        user: request.user.clone(),
+        user_agent: request.user_agent.clone().unwrap_or_default(),
+        counts: records::SessionCounts::default(),
+    }
+}
+
 impl State {
     /// Opens a session on a connection.
     pub(crate) fn open_session(
         &mut self,
         connection: ConnectionKey,
         role: machine::Role,
-        path: Arc<str>,
+        request: &Request,
         stream: Option<StreamKey>,
         publisher: Option<Box<Publisher>>,
     ) -> Option<SessionKey> {
-        let on = self.connections.get_mut(connection)?;
+        let on = self.connections.get(connection)?;
         if on.sessions.len() >= crate::limits::SESSIONS_PER_CONNECTION_MAX {
             return None;
         }
         let id = crate::rtsp::session_id(self.id);
-        let key = self.sessions.insert(Session {
+        let shard = self.id;
+        let key = self.sessions.insert_with_key(|key| Session {
+            record: Arc::new(session_record(Id::new(shard, key), on, request)),
             machine: machine::Session::new(id.clone(), role),
             connection: Some(connection),
             peer: on.peer,
             local: on.local,
-            secure: on.is_secure(),
-            path,
+            ports: None,
+            path: Arc::clone(&request.path),
             stream,
             reader: None,
+            reported_lost: Vec::new(),
             publisher,
             last_seen: self.now,
             opened: self.now,
         });
-        on.sessions.push(key);
-        on.machine.set_attached(true);
+        if let Some(on) = self.connections.get_mut(connection) {
+            on.sessions.push(key);
+            on.machine.set_attached(true);
+            let (session, connection) = (Arc::clone(&self.sessions[key].record), Some(on.record.id));
+            self.tell(Event::SessionOpened { session, connection });
+        }
         self.session_ids.insert(id, key);
         self.counters.sessions_opened.add(1);
         self.counters.sessions_open.add(1);
@@ -152,6 +186,13 @@ impl State {
         }
     }
 
+    /// Gives back the place that a reader took of its path's `maxReaders`.
+    fn give_up_reading(&self, session: &Session) {
+        if let (None, Some(stream)) = (&session.publisher, session.stream.and_then(|key| self.streams.get(key))) {
+            stream.description.readers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     fn remove_reader(&mut self, session: &Session) -> Option<Reader> {
         let stream = self.streams.get_mut(session.stream?)?;
         stream.readers.remove(session.reader?)
@@ -173,7 +214,7 @@ impl State {
         self.finish_batch(key);
         let grace = {
             let stream = self.streams.get(key)?;
-            self.settings.path(&stream.path).publisher_grace
+            self.settings.path(&stream.path).map_or(Duration::ZERO, |path| path.publisher_grace)
         };
         let now = self.now;
         let stream = self.streams.get_mut(key)?;
@@ -183,12 +224,15 @@ impl State {
             return None;
         }
         home.publisher = None;
+        let id = stream.id.0;
         let read = read || !home.subscribers.is_empty();
         self.registry.set_live(&stream.path, None);
         if grace.is_zero() || !read {
             return Some(key);
         }
         home.grace_until = Some(now + grace);
+        self.tell(Event::StreamPublisher { id, session: None });
+        let Some(stream) = self.streams.get(key) else { return None };
         tracing::info!(path = %stream.path, seconds = grace.as_secs_f64(), "publisher gone; its readers wait");
         None
     }
@@ -234,12 +278,14 @@ impl Shard {
 
     /// Ends a session and tells the modules. Its connection stays.
     pub(crate) fn close_session(&mut self, key: SessionKey, reason: &str) {
+        self.state.refresh_session(key);
         let Some(session) = self.state.sessions.remove(key) else { return };
         self.state.session_ids.remove(session.machine.id());
         self.state.counters.sessions_open.sub(1);
         self.state.detach_from_connection(key, &session);
         self.state.disown_datagram_peers(key, &session);
         let reader = self.state.remove_reader(&session);
+        self.state.give_up_reading(&session);
         let ended = self.state.end_publisher(key, &session);
         let bytes = match (&reader, &session.publisher) {
             (Some(reader), _) => reader.sent_bytes,
@@ -261,6 +307,7 @@ impl Shard {
         for module in self.modules.each(Role::SessionClosing) {
             module.session_closing(&self.state, &summary);
         }
+        self.state.tell(Event::SessionClosed { id: session.record.id, reason: summary.reason });
         if let Some(stream) = ended {
             self.close_stream(stream, CloseReason::PublisherGone);
         }

@@ -1,9 +1,12 @@
 //! A shard's streams: attaching to them, publishing into them, crossing the mesh, flushing.
 
 use super::{ConnectionKey, SessionKey, Shard, State};
+use crate::counters::Counter;
 use crate::mesh::{Message, ShardId};
 use crate::modules::{Rejection, RejectionKind};
+use crate::records::{self, Event};
 use crate::stream::flush::{self, Flushed};
+use crate::stream::log::Log;
 use crate::stream::{
     Batch, CloseReason, Description, Home, Ingest, Replica, Side, Stream, StreamId, StreamKey,
 };
@@ -11,6 +14,7 @@ use crate::{limits, rtsp};
 use headwater_protocols::track::Track;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// What became of an attempt to read a path.
 pub(crate) enum Attached {
@@ -53,9 +57,25 @@ impl State {
         description: Arc<Description>,
         side: Side,
     ) -> StreamKey {
-        let window = self.settings.path(path).delivery_window;
-        let stream = Stream::new(id, Arc::clone(path), description, side, window, self.now);
+        let window = self.settings.path(path).map_or(Duration::ZERO, |settings| settings.delivery_window);
+        let record = Arc::new(records::Stream {
+            id: id.0,
+            path: Arc::clone(path),
+            shard: self.id.0,
+            home: matches!(side, Side::Home(_)),
+            created: SystemTime::now(),
+            tracks: description.tracks.clone(),
+            inbound_bytes: Counter::default(),
+            inbound_frames_in_error: Counter::default(),
+            outbound_bytes: Counter::default(),
+            readers: Counter::default(),
+            log_bytes: Counter::default(),
+        });
+        let told = Arc::clone(&record);
+        let log = Log::new(self.settings.bounds.stream_log_bytes);
+        let stream = Stream::new(id, Arc::clone(path), description, side, log, record, window, self.now);
         let key = self.streams.insert(stream);
+        self.tell(Event::StreamOpened(told));
         self.streams_by_id.insert(id, key);
         self.streams_by_path.insert(Arc::clone(path), key);
         key
@@ -66,6 +86,7 @@ impl State {
         let Some(stream) = self.streams.remove(key) else { return };
         debug_assert!(stream.readers.is_empty());
         self.streams_by_id.remove(&stream.id);
+        self.tell(Event::StreamClosed { id: stream.id.0, shard: self.id.0 });
         if self.streams_by_path.get(&stream.path) == Some(&key) {
             self.streams_by_path.remove(&stream.path);
         }
@@ -154,13 +175,13 @@ impl State {
             let key = self.new_home(path, tracks, session)?;
             return Ok(Published { stream: key, replaced: None, ended: None });
         };
-        let settings = self.settings.path(path);
+        let may_override = self.settings.path(path).is_some_and(|settings| settings.publisher_override);
         let stream = &mut self.streams[key];
         let continues = stream.description.continues_with(&tracks);
         let description = Arc::clone(&stream.description);
         let id = stream.id;
         let Side::Home(home) = &mut stream.side else { unreachable!("known is a home") };
-        if home.publisher.is_some() && !settings.publisher_override {
+        if home.publisher.is_some() && !may_override {
             let reason = format!("someone is already publishing to path \"{path}\"");
             return Err(Rejection::new(RejectionKind::Conflict, reason));
         }
@@ -179,6 +200,7 @@ impl State {
         home.publisher = Some(session);
         home.grace_until = None;
         self.registry.set_live(path, Some((id, description)));
+        self.tell_publisher(key);
         Ok(Published { stream: key, replaced, ended: None })
     }
 
@@ -189,7 +211,7 @@ impl State {
         session: SessionKey,
     ) -> Result<StreamKey, Rejection> {
         // The stream's own claim, beside the session's: it outlives the session during the grace time.
-        if self.registry.claim(path, self.id) != crate::registry::Claim::Here {
+        if self.registry.claim(path, self.id, usize::MAX) != crate::registry::Claim::Here {
             let reason = format!("path \"{path}\" has moved to another shard");
             return Err(Rejection::new(RejectionKind::Unavailable, reason));
         }
@@ -203,7 +225,9 @@ impl State {
             grace_until: None,
         };
         self.registry.set_live(path, Some((id, Arc::clone(&description))));
-        Ok(self.add_stream(id, path, description, Side::Home(Box::new(home))))
+        let key = self.add_stream(id, path, description, Side::Home(Box::new(home)));
+        self.tell_publisher(key);
+        Ok(key)
     }
 
     /// The last packets of every reader here: a BYE per track (RFC 3550, section 6.6). Each shard tells its own, since
@@ -280,8 +304,8 @@ impl Shard {
         for connection in flushed.failed {
             self.close_connection(connection, "the connection failed");
         }
-        if flushed.datagrams_blocked {
-            self.state.watch_datagrams_writable();
+        for ports in flushed.datagrams_blocked {
+            self.state.watch_datagrams_writable(ports);
         }
         if let Some(at) = flushed.go_on_at {
             self.state.go_on_at(key, at);

@@ -18,6 +18,10 @@ impl Shard {
         self.check_sessions();
         self.check_streams();
         self.state.drop_idle_replicas();
+        self.state.close_retired_datagrams();
+        self.state.ticks += 1;
+        self.state.refresh_records(self.state.ticks);
+        self.state.take_census();
         let mut modules = std::mem::take(&mut self.modules);
         for module in modules.each(Role::Interval) {
             module.interval(&mut self.state);
@@ -44,7 +48,7 @@ impl Shard {
                 }
             } else if connection.machine.poll_timeout().is_some_and(|timeout| timeout <= now) {
                 timed_out.push(key);
-            } else if connection.suspended.as_ref().is_some_and(|suspended| suspended.until <= now) {
+            } else if connection.suspended.as_ref().is_some_and(|suspended| suspended.walk.until <= now) {
                 expired.push(key);
             }
         }
@@ -174,7 +178,10 @@ impl Shard {
 impl super::State {
     /// Sends an RTCP packet to a session's client over UDP.
     pub(crate) fn send_rtcp(&self, key: SessionKey, track: usize, packet: &[u8]) {
-        let (Some(session), Some(ports)) = (self.sessions.get(key), &self.datagrams.0) else { return };
+        let Some(session) = self.sessions.get(key) else { return };
+        let Some((ports_key, ports)) = session.ports.and_then(|key| Some((key, self.datagrams.get(key)?))) else {
+            return;
+        };
         let Some((.., rtcp)) = session.datagram_peers().find(|(other, ..)| *other == track) else { return };
         let family = ports.rtcp.family;
         let destination = crate::net::address::Destination::new(family, rtcp.0);
@@ -182,6 +189,7 @@ impl super::State {
         let sink = crate::stream::reader::DatagramSink {
             destinations: Box::new([None, destination]),
             source: crate::net::udp::Source::new(ports.leave_from(session.local).ip()),
+            ports: ports_key,
             paced_until: None,
         };
         // Reports are best effort.

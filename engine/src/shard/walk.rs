@@ -13,18 +13,20 @@ pub(crate) struct Walk {
     role: usize,
     module: usize,
     resumes: u8,
+    /// While it is suspended: until when at most.
+    pub(crate) until: Instant,
 }
 
 /// A request that waits inside a module.
 pub(crate) struct Suspended {
     pub(crate) walk: Walk,
     pub(crate) rtsp: message::Request,
-    pub(crate) until: Instant,
 }
 
 impl Walk {
     pub(crate) fn new(request: Request) -> Walk {
-        Walk { request, role: 0, module: 0, resumes: 0 }
+        let until = request.started;
+        Walk { request, role: 0, module: 0, resumes: 0, until }
     }
 
     /// Goes on until somebody answers; `None` when a module suspends the request. `postprocess` has run when there is
@@ -63,7 +65,7 @@ impl Walk {
                         Flow::Next => {}
                         Flow::Responded(answer) => return Some(answer),
                         Flow::Reject(rejection) => return Some(Answer::Rejected(rejection)),
-                        Flow::Pending => return self.suspend(),
+                        Flow::Pending(patience) => return self.suspend(shard.now + patience),
                     }
                 }
                 self.module += 1;
@@ -74,8 +76,9 @@ impl Walk {
         Some(Answer::Rejected(Rejection::new(RejectionKind::Unavailable, reason)))
     }
 
-    fn suspend(&mut self) -> Option<Answer> {
+    fn suspend(&mut self, until: Instant) -> Option<Answer> {
         self.resumes += 1;
+        self.until = until;
         if self.resumes <= limits::WALK_RESUMES_MAX {
             return None;
         }

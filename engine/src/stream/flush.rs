@@ -5,7 +5,7 @@
 //! connection is full leaves the loop with its cursor on the next whole packet; the rest of the packet that was cut is
 //! queued on its connection.
 
-use super::batch::{Batch, Channel, INTERLEAVED_HEADER_BYTES, Mask};
+use super::batch::{Batch, Channel, INTERLEAVED_HEADER_BYTES, Mask, PacketAt};
 use super::log::Log;
 use super::reader::{DatagramSink, Flow, Reader, Sink};
 use super::{Position, Stream};
@@ -14,7 +14,7 @@ use crate::limits;
 use crate::net::{tcp, udp};
 use crate::shard::ConnectionKey;
 use crate::shard::connection::Connections;
-use crate::shard::datagrams::DatagramSockets;
+use crate::shard::datagrams::{DatagramSockets, PortsKey};
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::time::Instant;
@@ -26,8 +26,8 @@ pub(crate) struct Flushed {
     pub(crate) blocked: Vec<(ConnectionKey, Bytes)>,
     /// Connections that failed; their sessions are to be closed.
     pub(crate) failed: Vec<ConnectionKey>,
-    /// The shared datagram socket is full.
-    pub(crate) datagrams_blocked: bool,
+    /// Shared datagram sockets that are full.
+    pub(crate) datagrams_blocked: Vec<PortsKey>,
     /// When readers that are behind want to go on.
     pub(crate) go_on_at: Option<Instant>,
 }
@@ -35,6 +35,20 @@ pub(crate) struct Flushed {
 impl Flushed {
     fn go_on(&mut self, at: Instant) {
         self.go_on_at = Some(self.go_on_at.map_or(at, |other| other.min(at)));
+    }
+}
+
+/// How many packets something has.
+#[derive(Clone, Copy, Default)]
+struct Packets {
+    all: u64,
+    reports: u64,
+}
+
+impl Packets {
+    fn add(&mut self, packets: &[PacketAt]) {
+        self.all += packets.len() as u64;
+        self.reports += packets.iter().filter(|at| at.channel.is_rtcp()).count() as u64;
     }
 }
 
@@ -59,6 +73,8 @@ struct Gathered<'a> {
     bytes: usize,
     /// Whole packets are taken up to this, but at least one.
     bytes_max: usize,
+    /// Packets in it, and the RTCP packets among them.
+    packets: Packets,
     /// Where the cursor stands when all of it is sent.
     end: Position,
     /// Several slices as one, made when a second reader wants them: one buffer costs the kernel less than a list.
@@ -68,7 +84,7 @@ struct Gathered<'a> {
 impl<'a> Gathered<'a> {
     fn new(bytes_max: usize) -> Gathered<'a> {
         let (spans, slices, joined) = (Vec::new(), Vec::new(), Vec::new());
-        Gathered { key: None, spans, slices, bytes: 0, bytes_max, end: 0, joined }
+        Gathered { key: None, spans, slices, bytes: 0, bytes_max, packets: Packets::default(), end: 0, joined }
     }
 
     fn gather(&mut self, log: &'a Log, cursor: Position, mask: Mask) {
@@ -85,6 +101,7 @@ impl<'a> Gathered<'a> {
             slices: std::mem::take(&mut self.slices),
             bytes: 0,
             bytes_max: self.bytes_max,
+            packets: Packets::default(),
             end: cursor,
             joined: std::mem::take(&mut self.joined),
         };
@@ -138,6 +155,7 @@ impl<'a> Gathered<'a> {
             let bytes = span.bytes();
             self.bytes += bytes.len();
             self.slices.push(IoSlice::new(bytes));
+            self.packets.add(&batch.packets()[from..until]);
             self.spans.push(span);
         }
         self.end = batch.first + until as u64;
@@ -155,6 +173,16 @@ impl<'a> Gathered<'a> {
                 scratch[start + span.batch.offset(index) - base + 1] = channels[at.channel.index()];
             }
         }
+    }
+
+    /// The packets before a cursor.
+    fn packets_before(&self, cursor: Position) -> Packets {
+        let mut packets = Packets::default();
+        for span in &self.spans {
+            let until = (cursor.saturating_sub(span.batch.first) as usize).min(span.to);
+            packets.add(&span.batch.packets()[span.from..until.max(span.from)]);
+        }
+        packets
     }
 
     /// Where the cursor stands after `taken` bytes, and the rest of the packet that was cut.
@@ -181,13 +209,14 @@ impl<'a> Gathered<'a> {
 struct Trains<'a> {
     key: Option<(Position, Mask)>,
     trains: Vec<udp::Train<'a>>,
+    packets: Packets,
     end: Position,
     bytes: usize,
 }
 
 impl<'a> Trains<'a> {
     fn new() -> Trains<'a> {
-        Trains { key: None, trains: Vec::new(), end: 0, bytes: 0 }
+        Trains { key: None, trains: Vec::new(), packets: Packets::default(), end: 0, bytes: 0 }
     }
 
     /// At most [`limits::UDP_CATCH_UP_BYTES`], but at least one batch.
@@ -197,6 +226,7 @@ impl<'a> Trains<'a> {
         }
         self.key = Some((cursor, mask));
         self.trains.clear();
+        self.packets = Packets::default();
         (self.end, self.bytes) = (cursor, 0);
         for batch in log.from(cursor) {
             let from = cursor.saturating_sub(batch.first) as usize;
@@ -209,6 +239,8 @@ impl<'a> Trains<'a> {
                 self.part(batch, from, mask);
             }
             self.end = batch.end();
+            let due = batch.packets().iter().skip(from).filter(|at| mask.has(at.channel));
+            due.for_each(|at| self.packets.add(std::slice::from_ref(at)));
         }
     }
 
@@ -249,6 +281,7 @@ pub(crate) fn flush(
     let mut trains = Trains::new();
     let mut scratch = Vec::new();
     let log = &stream.log;
+    let mut latency = Latency::new(log, counters);
     counters.flushes.add(1);
     for reader in stream.readers.values_mut() {
         if !(everyone || reader.catching_up) || !ready(reader, log, now, counters) {
@@ -262,6 +295,7 @@ pub(crate) fn flush(
                 if gathered.bytes == 0 {
                     reader.cursor = gathered.end;
                 } else {
+                    latency.note(&reader.sink);
                     send_interleaved(reader, gathered, connections, &mut scratch, &mut flushed, counters);
                 }
                 reader.catching_up = reader.cursor < log.end();
@@ -275,6 +309,7 @@ pub(crate) fn flush(
                     continue;
                 }
                 trains.gather(log, reader.cursor, reader.mask);
+                latency.note(&reader.sink);
                 send_trains(reader, &trains, datagrams, &mut flushed, counters);
                 reader.catching_up = reader.cursor < log.end();
                 let pause = reader.catching_up.then_some(now + limits::UDP_CATCH_UP_PAUSE);
@@ -287,7 +322,64 @@ pub(crate) fn flush(
             }
         }
     }
+    latency.finish();
     flushed
+}
+
+/// The time from a batch's arrival to its sends. The clock is read once for several readers, and what one of them is
+/// sent counts as much as the newest batch is old: a reader that catches up is not late.
+struct Latency<'a> {
+    published: Option<Instant>,
+    counters: &'a Counters,
+    /// Readers since the clock was read, per transport.
+    since: [u64; 3],
+    readers: u64,
+}
+
+impl<'a> Latency<'a> {
+    const CLOCK_EVERY: u64 = 16;
+
+    fn new(log: &Log, counters: &'a Counters) -> Latency<'a> {
+        let published = log.batches().next_back().map(|batch| batch.published);
+        Latency { published, counters, since: [0; 3], readers: 0 }
+    }
+
+    #[inline]
+    fn note(&mut self, sink: &Sink) {
+        let transport = match sink {
+            Sink::Tcp { .. } => 0,
+            Sink::Tls { .. } => 1,
+            Sink::Datagrams(_) => 2,
+        };
+        self.since[transport] += 1;
+        self.readers += 1;
+        if self.readers % Latency::CLOCK_EVERY == 0 {
+            self.read_clock();
+        }
+    }
+
+    fn read_clock(&mut self) {
+        let Some(published) = self.published else { return };
+        let seconds = published.elapsed().as_secs_f64();
+        let histograms = &self.counters.histograms;
+        let of = [
+            &histograms.rtsp_tcp_latency_seconds,
+            &histograms.rtsps_latency_seconds,
+            &histograms.rtsp_udp_latency_seconds,
+        ];
+        for (histogram, readers) in of.iter().zip(&mut self.since) {
+            if *readers > 0 {
+                histogram.observe(seconds, std::mem::take(readers));
+            }
+        }
+    }
+
+    fn finish(mut self) {
+        self.read_clock();
+        if self.readers > 0 {
+            self.counters.histograms.flush_readers.observe(self.readers as f64, 1);
+        }
+    }
 }
 
 /// Whether the reader has something due, after resolving a wait and an overrun.
@@ -312,7 +404,10 @@ fn ready(reader: &mut Reader, log: &Log, now: Instant, counters: &Counters) -> b
 fn start_waiting(reader: &mut Reader, log: &Log, now: Instant) -> bool {
     let Flow::Waiting { since } = reader.flow else { return false };
     match log.random_access().filter(|position| *position >= reader.cursor) {
-        Some(position) => reader.cursor = position,
+        Some(position) => {
+            reader.discarded += position - reader.cursor;
+            reader.cursor = position;
+        }
         None if now.saturating_duration_since(since) >= limits::RANDOM_ACCESS_WAIT => {
             reader.cursor = log.end().saturating_sub(1).max(log.start());
         }
@@ -383,10 +478,15 @@ fn after_send(
     reader.sent_bytes += taken as u64;
     if taken == gathered.bytes {
         reader.cursor = gathered.end;
+        reader.sent_packets += gathered.packets.all;
+        reader.sent_reports += gathered.packets.reports;
         return;
     }
     counters.egress_blocked.add(1);
     let (cursor, mut rest) = gathered.cut(taken);
+    let sent = gathered.packets_before(cursor);
+    reader.sent_packets += sent.all;
+    reader.sent_reports += sent.reports;
     if let Sink::Tcp { channels: Some(channels), .. } = &reader.sink {
         rest = with_channel(rest, cursor, gathered, channels);
     }
@@ -438,7 +538,9 @@ fn send_trains(
                 counters.egress_blocked.add(1);
                 reader.flow = Flow::Blocked;
                 reader.trains_sent = at as u32;
-                flushed.datagrams_blocked = true;
+                if !flushed.datagrams_blocked.contains(&sink.ports) {
+                    flushed.datagrams_blocked.push(sink.ports);
+                }
                 return;
             }
             Err(_) => {
@@ -449,6 +551,8 @@ fn send_trains(
     }
     reader.trains_sent = 0;
     reader.cursor = due.end;
+    reader.sent_packets += due.packets.all;
+    reader.sent_reports += due.packets.reports;
 }
 
 /// A train that the kernel refused: datagram by datagram (a device without segmentation, or packets above its MTU).
@@ -505,7 +609,7 @@ mod tests {
     use std::sync::Arc;
 
     fn log() -> Log {
-        let mut log = Log::default();
+        let mut log = Log::new(crate::limits::LOG_BYTES_MAX);
         let counters = Counters::default();
         let (video, audio) = (Channel::rtp(0), Channel::rtp(1));
         log.push(Arc::new(batch(0, Some(0), &[(video, 10), (audio, 4), (video, 10)])), &counters);

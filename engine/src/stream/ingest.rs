@@ -251,6 +251,12 @@ impl Ingest {
         Arc::new(batch)
     }
 
+    /// Mean of the tracks' interarrival jitter, in ticks of their clocks (RFC 3550, section 6.4.1).
+    pub(crate) fn jitter(&self) -> f64 {
+        let ticks = |track: &IngestTrack| track.reception.jitter_seconds() * f64::from(track.clock_rate);
+        self.tracks.iter().map(ticks).sum::<f64>() / self.tracks.len().max(1) as f64
+    }
+
     /// Packets missing in the publisher's sequence so far, all tracks.
     pub(crate) fn lost(&self) -> u64 {
         self.tracks.iter().map(|track| track.reception.lost()).sum()

@@ -1,7 +1,7 @@
 //! The stream log: recent batches, from the last random access point on. The log is every reader's queue.
 //!
 //! Invariants: batches are consecutive (`batch[i].end() == batch[i + 1].first`); `start <= random_access < end` where
-//! there is a random access point; what is held stays within [`limits::LOG_BYTES_MAX`] and [`limits::LOG_BATCHES_MAX`].
+//! there is a random access point; what is held stays within the stream's byte limit and [`limits::LOG_BATCHES_MAX`].
 
 use super::{Batch, Position};
 use crate::counters::Counters;
@@ -9,8 +9,8 @@ use crate::limits;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-#[derive(Default)]
 pub(crate) struct Log {
+    bytes_max: usize,
     batches: VecDeque<Arc<Batch>>,
     end: Position,
     bytes: usize,
@@ -18,6 +18,21 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// A log that holds at most `bytes_max`.
+    pub(crate) fn new(bytes_max: usize) -> Log {
+        Log { bytes_max, batches: VecDeque::new(), end: 0, bytes: 0, random_access: None }
+    }
+
+    /// Changes the bound; it takes effect with the next batch.
+    pub(crate) fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Position of the oldest packet held.
     pub(crate) fn start(&self) -> Position {
         self.batches.front().map_or(self.end, |batch| batch.first)
@@ -33,7 +48,7 @@ impl Log {
         self.random_access
     }
 
-    pub(crate) fn batches(&self) -> impl Iterator<Item = &Arc<Batch>> {
+    pub(crate) fn batches(&self) -> impl DoubleEndedIterator<Item = &Arc<Batch>> {
         self.batches.iter()
     }
 
@@ -74,7 +89,7 @@ impl Log {
     fn trim(&mut self, now: std::time::Instant, counters: &Counters) {
         while self.batches.len() > 1 {
             let front = &self.batches[0];
-            let over = self.bytes > limits::LOG_BYTES_MAX || self.batches.len() > limits::LOG_BATCHES_MAX;
+            let over = self.bytes > self.bytes_max || self.batches.len() > limits::LOG_BATCHES_MAX;
             let needed = self.random_access.is_some_and(|position| front.end() > position);
             let recent = now.saturating_duration_since(front.published) < limits::LOG_TRAIL;
             if !over && (needed || recent) {
@@ -102,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_position_finds_its_batch() {
-        let mut log = Log::default();
+        let mut log = Log::new(limits::LOG_BYTES_MAX);
         let counters = Counters::default();
         for n in 0..5 {
             log.push(Arc::new(batch(n * 3, Some(0), &[(Channel::rtp(0), 10); 3])), &counters);
@@ -116,7 +131,7 @@ mod tests {
 
     #[test]
     fn batches_before_the_random_access_point_go_after_the_trail() {
-        let mut log = Log::default();
+        let mut log = Log::new(limits::LOG_BYTES_MAX);
         let counters = Counters::default();
         let start = Instant::now();
         let mut push = |n: u64, random_access, at: Duration| {
@@ -134,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_byte_limit_holds_without_random_access_points() {
-        let mut log = Log::default();
+        let mut log = Log::new(limits::LOG_BYTES_MAX);
         let counters = Counters::default();
         for n in 0..100 {
             log.push(Arc::new(batch(n * 10, Some(0), &[(Channel::rtp(0), 60_000); 10])), &counters);
@@ -146,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_gap_starts_the_log_anew() {
-        let mut log = Log::default();
+        let mut log = Log::new(limits::LOG_BYTES_MAX);
         let counters = Counters::default();
         log.push(Arc::new(batch(0, Some(0), &[(Channel::rtp(0), 10)])), &counters);
         log.push(Arc::new(batch(5, Some(0), &[(Channel::rtp(0), 10)])), &counters);

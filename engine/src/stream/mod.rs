@@ -14,6 +14,7 @@ pub(crate) mod ingest;
 pub(crate) mod log;
 pub(crate) mod reader;
 
+use crate::records;
 use crate::counters::Counters;
 use crate::mesh::ShardId;
 use crate::shard::{ConnectionKey, SessionKey};
@@ -23,6 +24,7 @@ use headwater_protocols::{sdp, track::Track};
 use reader::Flow;
 use slotmap::DenseSlotMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 pub(crate) use batch::Batch;
@@ -49,6 +51,8 @@ pub(crate) enum CloseReason {
     PublisherGone,
     /// A new publisher brought other tracks.
     TracksChanged,
+    /// The configuration has no such path any more.
+    PathRemoved,
 }
 
 impl CloseReason {
@@ -56,6 +60,7 @@ impl CloseReason {
         match self {
             CloseReason::PublisherGone => "the publisher is gone",
             CloseReason::TracksChanged => "the new publisher has other tracks",
+            CloseReason::PathRemoved => "the path was removed from the configuration",
         }
     }
 }
@@ -68,13 +73,15 @@ pub(crate) struct Description {
     pub(crate) sdp: Box<str>,
     /// Synchronisation source of each track, chosen by the server and kept across publishers.
     pub(crate) ssrcs: Vec<u32>,
+    /// Readers on all shards, playing or about to.
+    pub(crate) readers: AtomicUsize,
 }
 
 impl Description {
     pub(crate) fn new(path: &str, tracks: Vec<Track>, ssrcs: Vec<u32>) -> Description {
         debug_assert_eq!(tracks.len(), ssrcs.len());
         let sdp = sdp::describe(path, &tracks).into_boxed_str();
-        Description { tracks, sdp, ssrcs }
+        Description { tracks, sdp, ssrcs, readers: AtomicUsize::new(0) }
     }
 
     /// Whether readers of this stream can go on with a publisher of `tracks`.
@@ -114,6 +121,7 @@ pub(crate) enum Side {
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
     pub(crate) path: Arc<str>,
+    pub(crate) record: Arc<records::Stream>,
     pub(crate) description: Arc<Description>,
     pub(crate) side: Side,
     pub(crate) log: Log,
@@ -140,6 +148,8 @@ impl Stream {
         path: Arc<str>,
         description: Arc<Description>,
         side: Side,
+        log: Log,
+        record: Arc<records::Stream>,
         window: Duration,
         now: Instant,
     ) -> Stream {
@@ -147,9 +157,10 @@ impl Stream {
         Stream {
             id,
             path,
+            record,
             description,
             side,
-            log: Log::default(),
+            log,
             readers: DenseSlotMap::with_key(),
             window,
             next_flush: now,

@@ -4,6 +4,7 @@ use super::Position;
 use super::batch::Mask;
 use crate::net::address::Destination;
 use crate::net::udp::Source;
+use crate::shard::datagrams::PortsKey;
 use crate::shard::{ConnectionKey, SessionKey};
 use std::os::fd::RawFd;
 use std::time::Instant;
@@ -53,6 +54,8 @@ pub(crate) struct DatagramSink {
     /// Indexed by channel; `None` for tracks that were not set up.
     pub(crate) destinations: Box<[Option<Destination>]>,
     pub(crate) source: Source,
+    /// The ports they leave from.
+    pub(crate) ports: PortsKey,
     /// A reader that is behind gets nothing before this time.
     pub(crate) paced_until: Option<Instant>,
 }
@@ -90,6 +93,12 @@ pub(crate) struct Reader {
     /// The channels this reader set up.
     pub(crate) mask: Mask,
     pub(crate) sent_bytes: u64,
+    /// RTP and RTCP packets.
+    pub(crate) sent_packets: u64,
+    /// RTCP packets among them.
+    pub(crate) sent_reports: u64,
+    /// Packets skipped because it was too slow.
+    pub(crate) discarded: u64,
     pub(crate) skips: u32,
 }
 

@@ -1,0 +1,90 @@
+//! A change of settings on a running shard: what it does not touch is not disturbed.
+
+use super::io::Target;
+use super::{Shard, State};
+use crate::door::{DatagramChange, Reconfiguration};
+use crate::records::Protocol;
+use crate::settings::{Settings, Source};
+use crate::stream::{CloseReason, StreamKey};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Shard {
+    /// Puts new settings in force. Sessions of listeners that close go on; streams of paths that exist no more end.
+    pub(super) fn reconfigure(&mut self, change: Reconfiguration) {
+        let Reconfiguration { settings, open, close, datagrams } = change;
+        let state = &mut self.state;
+        if state.closing.is_some() {
+            return;
+        }
+        state.rtsp_config = super::rtsp_config(&settings);
+        let before = std::mem::replace(&mut state.settings, settings);
+        state.watch(open);
+        state.close_listeners(&close);
+        state.renew_certificates();
+        if let DatagramChange::Replace(ports) = datagrams {
+            state.replace_datagrams(ports.map(|ports| *ports));
+        }
+        if !Arc::ptr_eq(&before.paths, &state.settings.paths) {
+            let gone = state.renew_streams();
+            for key in gone {
+                self.end_stream_of_removed_path(key);
+            }
+        }
+        let mut modules = std::mem::take(&mut self.modules);
+        for module in modules.each(crate::modules::Role::RereadPreferences) {
+            module.reread_preferences(&mut self.state);
+        }
+        self.modules = modules;
+    }
+
+    fn end_stream_of_removed_path(&mut self, key: StreamKey) {
+        let Some(stream) = self.state.streams.get_mut(key) else { return };
+        let path = Arc::clone(&stream.path);
+        let publisher = stream.home().and_then(|home| home.publisher);
+        tracing::info!(%path, "the configuration has no such path any more; its sessions end");
+        self.close_stream(key, CloseReason::PathRemoved);
+        if let Some(publisher) = publisher {
+            self.close_session_and_connection(publisher, CloseReason::PathRemoved.text());
+        }
+    }
+}
+
+impl State {
+    fn close_listeners(&mut self, ids: &[super::ListenerId]) {
+        let closing: Vec<_> =
+            self.listeners.iter().filter(|(_, listener)| ids.contains(&listener.id)).map(|(k, _)| k).collect();
+        for key in closing {
+            self.poller.forget(Target::Listener(key).token());
+            self.listeners.remove(key);
+        }
+    }
+
+    /// Listeners that stay use the TLS configuration of the new settings for new connections.
+    fn renew_certificates(&mut self) {
+        let Some((_, tls)) = &self.settings.rtsp.secure else { return };
+        for listener in self.listeners.values_mut() {
+            if listener.protocol == Protocol::Rtsps {
+                listener.tls = Some(Arc::clone(tls));
+            }
+        }
+    }
+
+    /// Gives streams the settings that hold for them now. Returns the home streams of paths that are no more.
+    fn renew_streams(&mut self) -> Vec<StreamKey> {
+        let settings: &Settings = &self.settings;
+        let mut gone = Vec::new();
+        for (key, stream) in &mut self.streams {
+            match settings.path(&stream.path) {
+                Some(path) if path.source == Source::Publisher => {
+                    stream.window = path.delivery_window;
+                    stream.log.set_bytes_max(settings.bounds.stream_log_bytes);
+                }
+                // Replicas end with their home.
+                _ if stream.home().is_some() => gone.push(key),
+                _ => stream.window = Duration::ZERO,
+            }
+        }
+        gone
+    }
+}
