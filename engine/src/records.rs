@@ -17,6 +17,13 @@ use std::time::SystemTime;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(pub(crate) [u8; 16]);
 
+impl Id {
+    /// Index of the shard where the thing was made.
+    pub fn shard_index(self) -> u8 {
+        self.0[7]
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, byte) in self.0.iter().enumerate() {

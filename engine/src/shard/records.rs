@@ -26,9 +26,8 @@ impl Id {
         Id(id)
     }
 
-    /// The shard where the thing was made.
     pub(crate) fn shard(self) -> ShardId {
-        ShardId(self.0[7])
+        ShardId(self.shard_index())
     }
 
     /// The key it had there. Whoever uses it compares ids.

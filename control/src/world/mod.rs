@@ -2,9 +2,13 @@
 //!
 //! Nothing here asks a shard. Counts are read from the records, which the shards keep up to date.
 
-use headwater_engine::records::{self, Census, Event, Id, Protocol, SessionEntry, SessionState, Transport};
+mod apply;
+#[cfg(test)]
+mod tests;
+
+use headwater_engine::records::{self, Event, Id, Protocol, SessionState, Transport};
 use headwater_protocols::track::Track;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::broadcast;
@@ -49,6 +53,8 @@ pub(crate) struct PathView {
     pub(crate) inbound_bytes: u64,
     pub(crate) inbound_frames_in_error: u64,
     pub(crate) outbound_bytes: u64,
+    /// Bytes of recent media held for readers, on all shards.
+    pub(crate) log_bytes: u64,
 }
 
 /// What operators, hooks and webhooks are told of, as it happens.
@@ -106,15 +112,45 @@ pub(crate) struct World {
 
 #[derive(Default)]
 struct Inner {
-    connections: HashMap<Id, ConnectionView>,
+    connections: HashMap<Id, ConnectionEntry>,
     sessions: HashMap<Id, SessionView>,
-    streams: BTreeMap<Arc<str>, PathEntry>,
+    paths: BTreeMap<Arc<str>, PathEntry>,
+    /// The path of each stream.
+    stream_paths: HashMap<u64, Arc<str>>,
+    /// Sessions that read, by path.
+    readers: HashMap<Arc<str>, BTreeSet<Id>>,
 }
 
+struct ConnectionEntry {
+    record: Arc<records::Connection>,
+    /// The newest first.
+    sessions: Vec<Id>,
+    /// Where it was last seen.
+    shard: u8,
+}
+
+/// What is known of a path: its home streams (two for a moment while one replaces the other; the newest last) and
+/// their replicas.
 #[derive(Default)]
 struct PathEntry {
-    streams: Vec<Arc<records::Stream>>,
-    publisher: Option<(Party, SystemTime)>,
+    homes: Vec<HomeEntry>,
+    replicas: Vec<Arc<records::Stream>>,
+}
+
+struct HomeEntry {
+    record: Arc<records::Stream>,
+    /// Listeners were told that the path is available.
+    announced: bool,
+    publisher: Option<Publisher>,
+    /// The newest publisher, while it is there and after.
+    last: Option<Publisher>,
+}
+
+#[derive(Clone)]
+struct Publisher {
+    party: Party,
+    query: Box<str>,
+    since: SystemTime,
 }
 
 impl World {
@@ -142,18 +178,25 @@ impl World {
         let _ = self.happenings.send(Arc::new(happening));
     }
 
+    /// Takes over what the engine tells. Questions are not for here.
+    pub(crate) fn apply(&self, event: Event) {
+        let mut told = Vec::new();
+        self.inner().apply(event, &mut told);
+        told.into_iter().for_each(|happening| self.tell(happening));
+    }
+
     /// The connections of one protocol, oldest first.
     pub(crate) fn connections(&self, protocol: Protocol) -> Vec<ConnectionView> {
         let inner = self.inner();
-        let mut all: Vec<_> =
-            inner.connections.values().filter(|view| view.record.protocol == protocol).cloned().collect();
+        let of = inner.connections.values().filter(|entry| entry.record.protocol == protocol);
+        let mut all: Vec<_> = of.map(ConnectionEntry::view).collect();
         drop(inner);
         all.sort_by_key(|view| (view.record.created, view.record.id));
         all
     }
 
     pub(crate) fn connection(&self, id: Id) -> Option<ConnectionView> {
-        self.inner().connections.get(&id).cloned()
+        self.inner().connections.get(&id).map(ConnectionEntry::view)
     }
 
     /// The sessions of one protocol, oldest first.
@@ -172,14 +215,55 @@ impl World {
 
     /// The live paths, by name. Configured paths that nobody publishes to are not among them.
     pub(crate) fn paths(&self) -> Vec<PathView> {
-        Vec::new()
+        let inner = self.inner();
+        inner.paths.keys().filter_map(|name| inner.path(name)).collect()
     }
 
-    pub(crate) fn path(&self, _name: &str) -> Option<PathView> {
-        None
+    pub(crate) fn path(&self, name: &str) -> Option<PathView> {
+        self.inner().path(name)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl ConnectionEntry {
+    fn view(&self) -> ConnectionView {
+        ConnectionView { record: Arc::clone(&self.record), session: self.sessions.first().copied() }
+    }
+}
+
+impl Inner {
+    fn path(&self, name: &str) -> Option<PathView> {
+        let entry = self.paths.get(name)?;
+        let home = entry.homes.last().filter(|home| home.announced)?;
+        let streams = || {
+            let replicas = entry.replicas.iter().filter(|stream| stream.id == home.record.id);
+            replicas.chain([&home.record])
+        };
+        let readers = self.readers.get(name).into_iter().flatten();
+        let readers = readers.filter_map(|id| self.sessions.get(id)).map(party).collect();
+        Some(PathView {
+            name: Arc::clone(&home.record.path),
+            available: home.record.created,
+            online: home.publisher.as_ref().map(|publisher| publisher.since),
+            source: home.publisher.as_ref().map(|publisher| publisher.party.clone()),
+            tracks: home.record.tracks.clone(),
+            readers,
+            inbound_bytes: home.record.inbound_bytes.value(),
+            inbound_frames_in_error: home.record.inbound_frames_in_error.value(),
+            outbound_bytes: streams().map(|stream| stream.outbound_bytes.value()).sum(),
+            log_bytes: streams().map(|stream| stream.log_bytes.value()).sum(),
+        })
+    }
+}
+
+/// MediaMTX's name of a session.
+fn party(session: &SessionView) -> Party {
+    let kind = match session.record.protocol {
+        Protocol::Rtsp => "rtspSession",
+        Protocol::Rtsps => "rtspsSession",
+    };
+    Party { kind, id: session.record.id }
 }
