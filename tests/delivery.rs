@@ -46,7 +46,7 @@ fn readers_on_both_shards_get_every_packet() -> Result<()> {
 #[test]
 fn a_stuck_reader_is_closed_and_hurts_nobody_else() -> Result<()> {
     let mut server =
-        Server::launch(&Launch { arguments: vec!["--write-timeout", "2s"], ..Launch::default() })?;
+        Server::launch(&Launch { settings: vec!["writeTimeout=2s".into()], ..Launch::default() })?;
     let url = server.url("stuck");
     let publisher = Publisher::start_fast(server.rtsp, &url, 1, 5)?;
     server.wait_for_stream("stuck")?;
@@ -124,7 +124,7 @@ fn a_slow_reader_skips_to_random_access_points_beside_a_fast_one() -> Result<()>
 #[test]
 fn a_delivery_window_delays_but_loses_nothing() -> Result<()> {
     let mut server =
-        Server::launch(&Launch { arguments: vec!["--delivery-window", "100ms"], ..Launch::default() })?;
+        Server::launch(&Launch { settings: vec!["pathDefaults.deliveryWindow=100ms".into()], ..Launch::default() })?;
     let url = server.url("window");
     let publisher = Publisher::start(server.rtsp, &url, 1)?;
     server.wait_for_stream("window")?;
@@ -151,7 +151,7 @@ fn a_delivery_window_delays_but_loses_nothing() -> Result<()> {
 #[test]
 fn the_memory_of_a_stuck_reader_is_bounded() -> Result<()> {
     let mut server =
-        Server::launch(&Launch { arguments: vec!["--write-timeout", "60s"], ..Launch::default() })?;
+        Server::launch(&Launch { settings: vec!["writeTimeout=60s".into()], ..Launch::default() })?;
     let url = server.url("bounded");
     let publisher = Publisher::start_fast(server.rtsp, &url, 1, 5)?;
     server.wait_for_stream("bounded")?;

@@ -250,8 +250,8 @@ fn methods_in_the_wrong_state_are_refused() -> Result<()> {
 #[test]
 fn half_open_connections_are_closed_in_time() -> Result<()> {
     // An idle connection is given half of the session timeout, the read timeout at least.
-    let arguments = vec!["--read-timeout", "1s", "--session-timeout", "2s"];
-    let (server, publisher, reader) = besieged(&Launch { arguments, ..Launch::default() })?;
+    let settings = vec!["readTimeout=1s".into(), "rtspSessionTimeout=2s".into()];
+    let (server, publisher, reader) = besieged(&Launch { settings, ..Launch::default() })?;
     let beginnings: [&[u8]; 5] = [
         b"",
         b"O",

@@ -138,7 +138,9 @@ fn two_servers_do_not_share_a_port() -> Result<()> {
     let first = Server::start()?;
     let mut command = Command::new(binary()?);
     let taken = first.rtsp.to_string();
-    command.args(["--rtsp-address", &taken, "--rtp-address", "127.0.0.1:0", "--rtcp-address", "127.0.0.1:0"]);
+    for setting in [&format!("rtspAddress={taken}"), "rtpAddress=127.0.0.1:0", "rtcpAddress=127.0.0.1:0"] {
+        command.args(["--set", setting]);
+    }
     let mut second = Process::spawn("a second headwater", command)?;
     let status = second.wait(Duration::from_secs(5))?;
     ensure!(!status.success(), "a second server started on a port that was taken");

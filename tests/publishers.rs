@@ -65,7 +65,7 @@ fn a_publisher_that_takes_over_keeps_the_readers() -> Result<()> {
 #[test]
 fn without_override_a_second_publisher_is_refused() -> Result<()> {
     let mut server =
-        Server::launch(&Launch { arguments: vec!["--no-publisher-override"], ..Launch::default() })?;
+        Server::launch(&Launch { settings: vec!["pathDefaults.overridePublisher=no".into()], ..Launch::default() })?;
     let url = server.url("taken");
     let first = Publisher::start(server.rtsp, &url, 1)?;
     server.wait_for_stream("taken")?;
@@ -103,7 +103,7 @@ fn readers_are_closed_when_the_tracks_change() -> Result<()> {
 #[test]
 fn after_the_grace_time_readers_are_closed_and_the_path_is_gone() -> Result<()> {
     let mut server =
-        Server::launch(&Launch { arguments: vec!["--publisher-grace", "1s"], ..Launch::default() })?;
+        Server::launch(&Launch { settings: vec!["pathDefaults.publisherGrace=1s".into()], ..Launch::default() })?;
     let url = server.url("gone");
     let publisher = Publisher::start(server.rtsp, &url, 1)?;
     server.wait_for_stream("gone")?;
@@ -126,7 +126,7 @@ fn after_the_grace_time_readers_are_closed_and_the_path_is_gone() -> Result<()> 
 #[test]
 fn a_publisher_that_falls_silent_is_closed() -> Result<()> {
     let mut server =
-        Server::launch(&Launch { arguments: vec!["--read-timeout", "1s"], ..Launch::default() })?;
+        Server::launch(&Launch { settings: vec!["readTimeout=1s".into()], ..Launch::default() })?;
     let url = server.url("silent");
     let mut connection = record(server.rtsp, &url, Tracks::Video)?;
     connection.until_closed(Duration::from_secs(5))?;

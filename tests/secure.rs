@@ -49,8 +49,8 @@ fn ffmpeg_publishes_and_reads_over_tls() -> Result<()> {
 #[test]
 fn what_is_no_tls_is_closed() -> Result<()> {
     let certificate = Some(certificate("no-tls")?);
-    let arguments = vec!["--read-timeout", "1s", "--session-timeout", "2s"];
-    let server = Server::launch(&Launch { certificate, arguments, ..Launch::default() })?;
+    let settings = vec!["readTimeout=1s".into(), "rtspSessionTimeout=2s".into()];
+    let server = Server::launch(&Launch { certificate, settings, ..Launch::default() })?;
     let rtsps = server.rtsps.context("RTSPS is not listened on")?;
     let descriptors = server.descriptors()?;
     for bytes in [&b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"[..], &[0; 5000], &[0x16, 3, 1, 0xff, 0xff]] {

@@ -54,7 +54,7 @@ fn a_udp_session_outlives_its_connection() -> Result<()> {
 #[test]
 fn a_udp_session_without_any_sign_of_life_ends() -> Result<()> {
     let mut server =
-        Server::launch(&Launch { arguments: vec!["--read-timeout", "1s"], ..Launch::default() })?;
+        Server::launch(&Launch { settings: vec!["readTimeout=1s".into()], ..Launch::default() })?;
     let url = server.url("silent");
     let (rtp, _rtcp) = even_udp_pair(server.rtsp.ip())?;
     let port = rtp.local_addr()?.port();

@@ -13,8 +13,9 @@ const TCP: [&str; 2] = ["-rtsp_transport", "tcp"];
 
 #[test]
 fn only_users_publish_and_read() -> Result<()> {
-    let arguments = vec!["--publish-user", "cam:secret", "--read-user", "eve:pass"];
-    let server = Server::launch(&Launch { arguments, ..Launch::default() })?;
+    let users = "authInternalUsers=[{user: cam, pass: secret, permissions: [{action: publish}, {action: read}]}, \
+                 {user: eve, pass: pass, permissions: [{action: read}]}]";
+    let server = Server::launch(&Launch { settings: vec![users.into()], ..Launch::default() })?;
     let sample = sample("h264_aac");
     let as_user = |user: &str| server.url("door").replacen("rtsp://", &format!("rtsp://{user}"), 1);
 
@@ -44,8 +45,9 @@ fn only_users_publish_and_read() -> Result<()> {
 
 #[test]
 fn the_challenge_offers_digest_and_basic_with_a_nonce_of_the_connection() -> Result<()> {
-    let arguments = vec!["--read-user", "eve:pass"];
-    let server = Server::launch(&Launch { arguments, ..Launch::default() })?;
+    let users = "authInternalUsers=[{user: eve, pass: pass, permissions: [{action: read}]}]";
+    let settings = vec![users.into(), "rtspAuthMethods=[basic, digest]".into()];
+    let server = Server::launch(&Launch { settings, ..Launch::default() })?;
     let url = server.url("door");
     let challenge = || -> Result<String> {
         let mut connection = Connection::open(server.rtsp)?;

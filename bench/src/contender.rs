@@ -61,11 +61,16 @@ pub(crate) fn server_command(options: &ServerOptions, rtsp_port: u16) -> Result<
         bail!("no server at {}: build it, or name it with --server", binary.display());
     }
     let mut command = Command::new(binary);
-    command.args(["--shards", &options.shards.to_string()]);
-    command.args(["--rtsp-address", &format!("127.0.0.1:{rtsp_port}")]);
-    command.args(["--rtp-address", "127.0.0.1:0", "--rtcp-address", "127.0.0.1:0", "--log-level", "warn"]);
-    if let Some(window) = options.window_ms {
-        command.args(["--delivery-window", &format!("{window}ms")]);
+    let mut settings = vec![
+        format!("shards={}", options.shards),
+        format!("rtspAddress='127.0.0.1:{rtsp_port}'"),
+        "rtpAddress='127.0.0.1:0'".to_owned(),
+        "rtcpAddress='127.0.0.1:0'".to_owned(),
+        "logLevel=warn".to_owned(),
+    ];
+    settings.extend(options.window_ms.map(|window| format!("pathDefaults.deliveryWindow={window}ms")));
+    for setting in &settings {
+        command.args(["--set", setting]);
     }
     Ok(command)
 }

@@ -22,13 +22,27 @@ pub struct Launch {
     pub shards: Option<usize>,
     /// Certificate and key for RTSPS, both PEM.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// Further arguments.
-    pub arguments: Vec<&'static str>,
+    /// Configuration beside that: `KEY=VALUE`, as for `--set`.
+    pub settings: Vec<String>,
+    /// Configuration file.
+    pub file: Option<PathBuf>,
+    /// Environment of the server.
+    pub environment: Vec<(String, String)>,
+    /// Control ports to open, on ephemeral ports: `api`, `metrics`, `pprof`.
+    pub control: Vec<&'static str>,
 }
 
 impl Default for Launch {
     fn default() -> Launch {
-        Launch { host: Ipv4Addr::LOCALHOST.into(), shards: None, certificate: None, arguments: Vec::new() }
+        Launch {
+            host: Ipv4Addr::LOCALHOST.into(),
+            shards: None,
+            certificate: None,
+            settings: Vec::new(),
+            file: None,
+            environment: Vec::new(),
+            control: Vec::new(),
+        }
     }
 }
 
@@ -40,6 +54,8 @@ pub struct Server {
     pub rtp: SocketAddr,
     pub rtcp: SocketAddr,
     pub rtsps: Option<SocketAddr>,
+    /// The control ports that were asked for, by name.
+    pub control: BTreeMap<&'static str, SocketAddr>,
     peer: bool,
     stopped: bool,
 }
@@ -66,26 +82,32 @@ impl Server {
         }
         let mut command = Command::new(binary()?);
         let any_port = SocketAddr::new(launch.host, 0).to_string();
-        for option in ["--rtsp-address", "--rtp-address", "--rtcp-address"] {
-            command.args([option, &any_port]);
+        let mut set = |setting: &str| drop(command.args(["--set", setting]));
+        for key in ["rtspAddress", "rtpAddress", "rtcpAddress"] {
+            set(&format!("{key}='{any_port}'"));
         }
         if let Some((certificate, key)) = &launch.certificate {
-            command
-                .args(["--rtsps-address", &any_port, "--rtsps-cert"])
-                .arg(certificate)
-                .arg("--rtsps-key")
-                .arg(key);
+            set(&format!("rtspsAddress='{any_port}'"));
+            set("rtspEncryption=optional");
+            set(&format!("rtspServerCert={}", certificate.display()));
+            set(&format!("rtspServerKey={}", key.display()));
         }
         if let Some(shards) = launch.shards {
-            command.args(["--shards", &shards.to_string()]);
+            set(&format!("shards={shards}"));
         }
-        command.args(&launch.arguments);
+        for name in &launch.control {
+            set(&format!("{name}=yes"));
+            set(&format!("{name}Address='{any_port}'"));
+        }
+        launch.settings.iter().for_each(|setting| set(setting));
+        command.args(&launch.file).envs(launch.environment.iter().cloned());
         let mut process = Process::spawn("headwater", command)?;
         let wanted = launch.certificate.is_some();
         let listening = wait::until("the server to say where it listens", START, || {
             process.still_runs()?;
             let lines = listening(&process.stdout());
-            let complete = ["rtsp", "rtp", "rtcp"].iter().all(|name| lines.contains_key(*name));
+            let mut names = ["rtsp", "rtp", "rtcp"].iter().chain(&launch.control);
+            let complete = names.all(|name| lines.contains_key(*name));
             Ok((complete && (!wanted || lines.contains_key("rtsps"))).then_some(lines))
         });
         let listening = listening.map_err(|error| error.context(process.tail()))?;
@@ -94,6 +116,7 @@ impl Server {
             rtp: listening["rtp"],
             rtcp: listening["rtcp"],
             rtsps: listening.get("rtsps").copied(),
+            control: launch.control.iter().map(|name| (*name, listening[*name])).collect(),
             process,
             peer: false,
             stopped: false,
@@ -123,12 +146,17 @@ impl Server {
             process.still_runs()?;
             Ok(process.stdout().contains("[RTSP] started with").then_some(()))
         })?;
-        Ok(Server { process, rtsp, rtp, rtcp, rtsps: None, peer: true, stopped: false })
+        Ok(Server { process, rtsp, rtp, rtcp, rtsps: None, control: BTreeMap::new(), peer: true, stopped: false })
     }
 
     /// Whether this is a peer, of which less is asked than of Headwater.
     pub fn is_peer(&self) -> bool {
         self.peer
+    }
+
+    /// `http://…` of a control port, with a path.
+    pub fn http(&self, name: &str, path: &str) -> String {
+        format!("http://{}{path}", self.control[name])
     }
 
     /// `rtsp://…/path` on the address that is listened on.
