@@ -123,8 +123,10 @@ fn a_slow_reader_skips_to_random_access_points_beside_a_fast_one() -> Result<()>
 
 #[test]
 fn a_delivery_window_delays_but_loses_nothing() -> Result<()> {
-    let mut server =
-        Server::launch(&Launch { settings: vec!["pathDefaults.deliveryWindow=100ms".into()], ..Launch::default() })?;
+    let mut server = Server::launch(&Launch {
+        settings: vec!["pathDefaults.deliveryWindow=100ms".into()],
+        ..Launch::default()
+    })?;
     let url = server.url("window");
     let publisher = Publisher::start(server.rtsp, &url, 1)?;
     server.wait_for_stream("window")?;

@@ -64,8 +64,10 @@ fn a_publisher_that_takes_over_keeps_the_readers() -> Result<()> {
 
 #[test]
 fn without_override_a_second_publisher_is_refused() -> Result<()> {
-    let mut server =
-        Server::launch(&Launch { settings: vec!["pathDefaults.overridePublisher=no".into()], ..Launch::default() })?;
+    let mut server = Server::launch(&Launch {
+        settings: vec!["pathDefaults.overridePublisher=no".into()],
+        ..Launch::default()
+    })?;
     let url = server.url("taken");
     let first = Publisher::start(server.rtsp, &url, 1)?;
     server.wait_for_stream("taken")?;
@@ -102,8 +104,10 @@ fn readers_are_closed_when_the_tracks_change() -> Result<()> {
 
 #[test]
 fn after_the_grace_time_readers_are_closed_and_the_path_is_gone() -> Result<()> {
-    let mut server =
-        Server::launch(&Launch { settings: vec!["pathDefaults.publisherGrace=1s".into()], ..Launch::default() })?;
+    let mut server = Server::launch(&Launch {
+        settings: vec!["pathDefaults.publisherGrace=1s".into()],
+        ..Launch::default()
+    })?;
     let url = server.url("gone");
     let publisher = Publisher::start(server.rtsp, &url, 1)?;
     server.wait_for_stream("gone")?;

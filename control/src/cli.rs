@@ -3,7 +3,7 @@
 use crate::{processors, tls};
 use anyhow::{Context, bail};
 use clap::Parser;
-use headwater_engine::settings::{Paths, PathSettings, Rtsp, Settings};
+use headwater_engine::settings::{PathSettings, Paths, Rtsp, Settings};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;

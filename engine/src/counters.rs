@@ -8,6 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// A counter that begins at `value`.
+    pub fn of(value: u64) -> Counter {
+        Counter(AtomicU64::new(value))
+    }
+
     /// Adds `n`. Only the owning shard calls this.
     #[inline]
     pub fn add(&self, n: u64) {
@@ -62,8 +67,11 @@ impl Histogram {
     /// With at most 19 `bounds`, ascending.
     pub const fn new(bounds: &'static [f64]) -> Histogram {
         assert!(bounds.len() < HISTOGRAM_BUCKETS_MAX);
-        const EMPTY: Counter = Counter(AtomicU64::new(0));
-        Histogram { bounds, buckets: [EMPTY; HISTOGRAM_BUCKETS_MAX], sum: Float(AtomicU64::new(0)) }
+        Histogram {
+            bounds,
+            buckets: [const { Counter(AtomicU64::new(0)) }; HISTOGRAM_BUCKETS_MAX],
+            sum: Float(AtomicU64::new(0)),
+        }
     }
 
     /// Counts `weight` observations of `value`. Only the owning shard calls this.

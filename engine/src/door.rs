@@ -21,7 +21,10 @@ pub(crate) enum Ask {
     KickSession(Id),
     KickConnection(Id),
     /// The answer to a question of this shard, by number.
-    Answer { question: u64, verdict: Box<Verdict> },
+    Answer {
+        question: u64,
+        verdict: Box<Verdict>,
+    },
     /// Put the spans of every turn here, or (`None`) nowhere.
     RecordSpans(Option<Recording>),
 }

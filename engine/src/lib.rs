@@ -16,8 +16,8 @@
 pub mod access;
 pub mod counters;
 mod door;
-mod listeners;
 pub mod limits;
+mod listeners;
 mod mesh;
 mod modules;
 mod net;
@@ -37,6 +37,7 @@ use crossbeam::queue::ArrayQueue;
 use door::{Ask, DatagramChange, Door, Events, Reconfiguration};
 use listeners::Open;
 use mesh::{Mesh, ShardId};
+use modules::{MakeModules, Modules};
 use registry::Registry;
 use runtime::executor::{self, ShardThread};
 use runtime::wake::Wake;
@@ -91,6 +92,14 @@ impl Engine {
         settings: Settings,
         notify: impl Fn() + Send + Sync + 'static,
     ) -> Result<Engine, StartError> {
+        Engine::start_with(settings, Box::new(notify), Modules::built_in)
+    }
+
+    fn start_with(
+        settings: Settings,
+        notify: Box<dyn Fn() + Send + Sync>,
+        modules: MakeModules,
+    ) -> Result<Engine, StartError> {
         settings.check().map_err(StartError::Settings)?;
         let settings = Arc::new(settings);
         let change = Open::default().change(&settings)?;
@@ -108,7 +117,7 @@ impl Engine {
             doors: Vec::new(),
             counters: Vec::new(),
             watches: Vec::new(),
-            events: Arc::new(Events::new(Box::new(notify))),
+            events: Arc::new(Events::new(notify)),
             open: Mutex::new(change.after),
             recording: Mutex::default(),
         };
@@ -132,6 +141,7 @@ impl Engine {
                     DatagramChange::Replace(ports) => ports.map(|ports| *ports),
                     DatagramChange::Keep => None,
                 },
+                modules,
                 connections_max,
             };
             let processor = settings.processors.get(index % settings.processors.len().max(1)).copied();
@@ -220,7 +230,9 @@ impl Engine {
     /// What each shard is doing now.
     pub fn activities(&self) -> Vec<records::Activity> {
         let shards = self.watches.iter().zip(&self.doors).zip(&self.counters);
-        shards.map(|((watch, door), counters)| watch.activity(counters.turns.value(), door.waiting())).collect()
+        shards
+            .map(|((watch, door), counters)| watch.activity(counters.turns.value(), door.waiting()))
+            .collect()
     }
 
     /// Starts or stops recording spans. The newest [`limits::SPANS_MAX`] of all shards are kept.
@@ -266,4 +278,64 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn connections_max(shards: usize) -> usize {
     let open_files = net::raise_open_files_limit().saturating_sub(limits::DESCRIPTORS_RESERVED);
     usize::try_from(open_files).unwrap_or(usize::MAX).div_ceil(shards).min(limits::CONNECTIONS_PER_SHARD_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Engine, Settings, StartError};
+    use crate::modules::{LiveReflector, Module, Modules, Role};
+    use crate::settings::Rtsp;
+    use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+    use std::time::{Duration, Instant};
+
+    struct Usurper;
+
+    impl Module for Usurper {
+        fn name(&self) -> &'static str {
+            "usurper"
+        }
+
+        fn roles(&self) -> &'static [Role] {
+            &[Role::Request]
+        }
+    }
+
+    #[test]
+    fn a_second_owner_of_request_stops_start_up() {
+        let modules = || Modules::new(vec![Box::new(LiveReflector), Box::new(Usurper)]);
+        match Engine::start_with(Settings::default(), Box::new(|| {}), modules) {
+            Err(StartError::Shard(error)) => {
+                assert!(error.contains("live-reflector") && error.contains("usurper"), "{error}");
+            }
+            Err(other) => panic!("another error: {other}"),
+            Ok(_) => panic!("two owners of request were accepted"),
+        }
+    }
+
+    #[test]
+    fn a_listener_moves_and_a_change_that_fails_changes_nothing() {
+        let at = |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let with = |address| Settings { rtsp: Rtsp { address, ..Rtsp::default() }, ..Settings::default() };
+        let engine = Engine::start(with(at(0)), || {}).expect("the engine starts");
+        let first = engine.listening()[0].address;
+        let old = TcpStream::connect(first).expect("the first port is open");
+        let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = taken.local_addr().expect("bound").port();
+        assert!(engine.apply(with(at(port))).is_err(), "a port that is taken");
+        assert_eq!(engine.listening()[0].address, first);
+        drop(taken);
+        engine.apply(with(at(port))).expect("the port is free now");
+        assert_eq!(engine.listening()[0].address.port(), port);
+        TcpStream::connect(engine.listening()[0].address).expect("the new port is open");
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while TcpStream::connect(first).is_ok() {
+            assert!(Instant::now() < deadline, "the old port stays open");
+            std::thread::yield_now();
+        }
+        old.set_nonblocking(true).expect("a socket");
+        let mut byte = [0];
+        let still_open = std::io::Read::read(&mut (&old), &mut byte);
+        assert_eq!(still_open.map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
+        assert!(engine.shut_down(Duration::from_secs(5)));
+    }
 }

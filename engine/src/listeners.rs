@@ -81,8 +81,11 @@ impl Open {
             address: open.bound,
         });
         let udp = self.datagrams.iter().flat_map(|open| {
-            [("rtp", open.bound.0), ("rtcp", open.bound.1)]
-                .map(|(protocol, address)| Listening { protocol, transport: "udp", address })
+            [("rtp", open.bound.0), ("rtcp", open.bound.1)].map(|(protocol, address)| Listening {
+                protocol,
+                transport: "udp",
+                address,
+            })
         });
         tcp.chain(udp).collect()
     }

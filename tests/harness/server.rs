@@ -146,7 +146,16 @@ impl Server {
             process.still_runs()?;
             Ok(process.stdout().contains("[RTSP] started with").then_some(()))
         })?;
-        Ok(Server { process, rtsp, rtp, rtcp, rtsps: None, control: BTreeMap::new(), peer: true, stopped: false })
+        Ok(Server {
+            process,
+            rtsp,
+            rtp,
+            rtcp,
+            rtsps: None,
+            control: BTreeMap::new(),
+            peer: true,
+            stopped: false,
+        })
     }
 
     /// Whether this is a peer, of which less is asked than of Headwater.

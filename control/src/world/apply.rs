@@ -20,8 +20,7 @@ impl Inner {
             }
             Event::ConnectionClosed { id, reason } => self.close_connection(id, reason, told),
             Event::SessionOpened { session, connection } => {
-                let entry =
-                    SessionEntry { session, connection, state: SessionState::Idle, transport: None };
+                let entry = SessionEntry { session, connection, state: SessionState::Idle, transport: None };
                 self.open_session(entry, told);
             }
             Event::SessionMoved { id, connection } => self.move_session(id, connection),

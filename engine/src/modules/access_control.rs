@@ -98,7 +98,8 @@ impl AccessControl {
                     protocol = request.protocol, peer = %request.peer, path = %request.path, action,
                     "authentication failed: {reason}"
                 );
-                let delay = limits::REFUSAL_DELAY_MAX.mul_f64(f64::from(crate::rtsp::random::<u32>()) / f64::from(u32::MAX));
+                let delay = limits::REFUSAL_DELAY_MAX
+                    .mul_f64(f64::from(crate::rtsp::random::<u32>()) / f64::from(u32::MAX));
                 let rejection = challenged(shard, request, false, &reason);
                 self.refused.insert(request.connection, (shard.now + delay, rejection));
                 Flow::Pending(delay + limits::TICK * 2)
@@ -159,7 +160,9 @@ fn question(
         Some(Authorization::Basic { user, password }) => {
             Credentials { user: user.into(), password: password.into(), token: String::new() }
         }
-        Some(Authorization::Bearer { token }) => Credentials { token: token.into(), ..Credentials::default() },
+        Some(Authorization::Bearer { token }) => {
+            Credentials { token: token.into(), ..Credentials::default() }
+        }
         _ => Credentials::default(),
     };
     access::Request {

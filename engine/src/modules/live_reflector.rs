@@ -27,7 +27,8 @@ impl Module for LiveReflector {
                 Attached::Ready(stream)
                     if shard.streams[stream].readers.len() >= crate::limits::READERS_PER_STREAM_MAX =>
                 {
-                    let reason = format!("path \"{}\" has its maximum of readers on this shard", request.path);
+                    let reason =
+                        format!("path \"{}\" has its maximum of readers on this shard", request.path);
                     Flow::Reject(Rejection::new(RejectionKind::Limit, reason))
                 }
                 Attached::Ready(stream) => Flow::Responded(Answer::Stream(stream)),

@@ -211,6 +211,9 @@ pub(crate) trait Module {
     fn interval(&mut self, _shard: &mut State) {}
 }
 
+/// Makes the modules of one shard, on its thread.
+pub(crate) type MakeModules = fn() -> Result<Modules, String>;
+
 /// The modules of one shard.
 #[derive(Default)]
 pub(crate) struct Modules {

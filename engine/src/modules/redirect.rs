@@ -21,7 +21,8 @@ impl Module for Redirect {
         match (&settings.source, request.intent) {
             (Source::Publisher, _) | (_, Intent::Control) => Flow::Next,
             (Source::Redirect(_) | Source::Unsupported(_), Intent::Publish) => {
-                let reason = format!("path \"{}\" has a source of its own; nobody can publish to it", request.path);
+                let reason =
+                    format!("path \"{}\" has a source of its own; nobody can publish to it", request.path);
                 Flow::Reject(Rejection::new(RejectionKind::Invalid, reason))
             }
             (Source::Redirect(target), _) => {
@@ -29,7 +30,10 @@ impl Module for Redirect {
                 Flow::Responded(Answer::Redirect(expand(target, pattern, &request.path).into()))
             }
             (Source::Unsupported(source), _) => {
-                let reason = format!("path \"{}\": its source {source:?} is not supported by this build", request.path);
+                let reason = format!(
+                    "path \"{}\": its source {source:?} is not supported by this build",
+                    request.path
+                );
                 Flow::Reject(Rejection::new(RejectionKind::NotFound, reason))
             }
         }

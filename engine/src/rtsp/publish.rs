@@ -43,8 +43,7 @@ impl Shard {
             lost_seen: 0,
         };
         let path = Arc::clone(&request.path);
-        let opened =
-            self.state.open_session(key, Role::Publish, request, None, Some(Box::new(publisher)));
+        let opened = self.state.open_session(key, Role::Publish, request, None, Some(Box::new(publisher)));
         if opened.is_none() {
             self.state.registry.release(&path);
             return Err(Response::new(Status::NOT_ENOUGH_BANDWIDTH));

@@ -286,7 +286,12 @@ impl Shard {
             destinations[Channel::rtcp(track).index()] = Destination::new(ports.rtcp.family, rtcp.0);
         }
         let source = Source::new(ports.leave_from(session.local).ip());
-        Some(Sink::Datagrams(Box::new(DatagramSink { destinations, source, ports: ports_key, paced_until: None })))
+        Some(Sink::Datagrams(Box::new(DatagramSink {
+            destinations,
+            source,
+            ports: ports_key,
+            paced_until: None,
+        })))
     }
 
     /// PAUSE: a reader gets nothing until PLAY, which goes on live; a publisher may be silent.

@@ -7,11 +7,13 @@
 use super::walk::Suspended;
 use super::{ConnectionKey, SessionKey};
 use crate::access::Action;
+use crate::counters::Counter;
 use crate::limits;
 use crate::net::{Peer, tcp};
 use crate::records::{self, Protocol};
 use crate::settings::Access;
 use bytes::{Buf, Bytes, BytesMut};
+use headwater_protocols::proxy_protocol;
 use headwater_protocols::rtsp::server::Server;
 use rustls::ServerConnection;
 use slotmap::SlotMap;
@@ -55,7 +57,7 @@ pub(crate) struct Connection {
     pub(crate) record: Arc<records::Connection>,
     /// The control core knows of it.
     pub(crate) told: bool,
-    /// A PROXY protocol header may come first; what has come of it.
+    /// Set while a PROXY protocol header may come: what has come of it.
     pub(crate) proxy_header: Option<Box<BytesMut>>,
     /// What was allowed last, so that a session's requests are not all asked about.
     pub(crate) admission: Option<Box<Admission>>,
@@ -240,7 +242,13 @@ impl Connection {
             return Ok(None);
         }
         self.record.inbound_bytes.add(n as u64);
-        let input = buffer.split().freeze();
+        let mut input = buffer.split().freeze();
+        if self.proxy_header.is_some() {
+            match self.read_proxy_header(&input)? {
+                Some(rest) => input = rest,
+                None => return Ok(Some((Bytes::new(), n))),
+            }
+        }
         let Some(tls) = &mut self.tls else { return Ok(Some((input, n))) };
         let mut plain = Vec::new();
         let mut cipher = &input[..];
@@ -258,6 +266,35 @@ impl Connection {
         }
         self.write_tls()?;
         Ok(Some((plain.into(), n)))
+    }
+}
+
+impl Connection {
+    /// Takes the header with which a trusted proxy names its client. Returns what follows it; `None` while it is not
+    /// whole. A proxy may leave it out: what does not begin like one is the client's own.
+    fn read_proxy_header(&mut self, input: &[u8]) -> io::Result<Option<Bytes>> {
+        let Some(mut begun) = self.proxy_header.take() else { return Ok(None) };
+        begun.extend_from_slice(input);
+        match proxy_protocol::decode(&begun) {
+            Ok(None) => {
+                self.proxy_header = Some(begun);
+                Ok(None)
+            }
+            Ok(Some((header, used))) => {
+                if let Some(source) = header.source {
+                    self.peer = Peer::new(source);
+                    self.record = Arc::new(records::Connection {
+                        remote: self.peer.0,
+                        inbound_bytes: Counter::of(self.record.inbound_bytes.value()),
+                        outbound_bytes: Counter::default(),
+                        ..*self.record
+                    });
+                }
+                Ok(Some(begun.split_off(used).freeze()))
+            }
+            Err(proxy_protocol::Error::Invalid { what: "signature", .. }) => Ok(Some(begun.freeze())),
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::records::{self, Event as Told, Id, Protocol};
 use crate::runtime::poller::{Event, Token};
 use crate::stream::reader::Flow;
 use bytes::Bytes;
+use headwater_protocols::proxy_protocol;
 use headwater_protocols::rtsp::server::{Event as ServerEvent, Server};
 use slotmap::{Key, KeyData};
 use std::io;
@@ -70,13 +71,6 @@ impl State {
         connection.told = true;
         let record = Arc::clone(&connection.record);
         self.tell(Told::ConnectionOpened(record));
-    }
-
-    /// Takes the PROXY protocol header that a connection begins with. Returns what came after it, or `None` for a header
-    /// that is malformed.
-    fn proxy_header(&mut self, key: ConnectionKey, input: Bytes) -> Option<Bytes> {
-        let _ = key;
-        Some(input)
     }
 
     /// Connections this shard may have open: its part of what the operator set, within what the descriptors allow.
@@ -430,19 +424,17 @@ impl Shard {
                 state.block(key, Bytes::new());
             }
             let Some(connection) = state.connections.get_mut(key) else { return };
-            let received = match (received, &connection.proxy_header) {
-                (Ok(Some((input, n))), Some(_)) => match state.proxy_header(key, input) {
-                    Some(input) => Ok(Some((input, n))),
-                    None => return self.close_connection(key, "malformed PROXY protocol header"),
-                },
-                (received, _) => received,
-            };
+            if !connection.told && connection.proxy_header.is_none() {
+                state.tell_opened(key);
+            }
             let Some(connection) = state.connections.get_mut(key) else { return };
             match received {
                 Ok(Some((input, wire_bytes))) => {
                     budget = budget.saturating_sub(wire_bytes);
-                    connection.machine.handle_input(state.now, input);
-                    self.drive(key);
+                    if !input.is_empty() {
+                        connection.machine.handle_input(state.now, input);
+                        self.drive(key);
+                    }
                 }
                 Ok(None) => {
                     connection.machine.handle_eof();
@@ -451,11 +443,7 @@ impl Shard {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    let invalid = error.kind() == io::ErrorKind::InvalidData;
-                    if invalid {
-                        state.counters.closed_invalid.add(1);
-                    }
-                    self.close_connection(key, if invalid { "invalid TLS" } else { "the connection failed" });
+                    self.receive_failed(key, &error);
                     return;
                 }
             }
@@ -464,6 +452,25 @@ impl Shard {
                 return;
             }
         }
+    }
+
+    fn receive_failed(&mut self, key: ConnectionKey, error: &io::Error) {
+        let Some(connection) = self.state.connections.get(key) else { return };
+        let counters = &self.state.counters;
+        let of_proxy = error.get_ref().is_some_and(|inner| inner.is::<proxy_protocol::Error>());
+        let reason = match (error.kind(), of_proxy) {
+            (_, true) => {
+                counters.proxy_headers_invalid.add(1);
+                tracing::warn!(peer = %connection.peer, "closing the connection of a trusted proxy: {error}");
+                "malformed PROXY protocol header"
+            }
+            (io::ErrorKind::InvalidData, _) => {
+                counters.closed_invalid.add(1);
+                "invalid TLS"
+            }
+            _ => "the connection failed",
+        };
+        self.close_connection(key, reason);
     }
 
     /// A connection that is being closed is read only to see its end.

@@ -21,7 +21,7 @@ use crate::counters::Counters;
 use crate::door::{Ask, Events, Inbox};
 use crate::limits;
 use crate::mesh::{Mesh, ShardId};
-use crate::modules::{Modules, Role, ServerState};
+use crate::modules::{MakeModules, Modules, Role, ServerState};
 use crate::net::Peer;
 use crate::records::{Phase, Protocol};
 use crate::registry::Registry;
@@ -30,6 +30,7 @@ use crate::runtime::poller::{Event, Poller};
 use crate::runtime::wake::Wake;
 use crate::settings::Settings;
 use crate::stream::{Stream, StreamId, StreamKey};
+use crate::watch::{Recording, Watch};
 use bytes::BytesMut;
 use connection::Connections;
 use datagrams::{DatagramSockets, IngestSocket, Ports};
@@ -37,7 +38,6 @@ use headwater_protocols::rtsp;
 use io::Target;
 use questions::Questions;
 use sessions::Session;
-use crate::watch::{Recording, Watch};
 use slotmap::SlotMap;
 use socket2::Socket;
 use std::collections::HashMap;
@@ -95,6 +95,8 @@ pub(crate) struct Parts {
     pub(crate) watch: Arc<Watch>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) datagrams: Option<Ports>,
+    /// Makes the shard's modules.
+    pub(crate) modules: MakeModules,
     /// Connections this shard may have open at most.
     pub(crate) connections_max: usize,
 }
@@ -168,6 +170,7 @@ pub(crate) struct State {
 pub(crate) struct Shard {
     pub(crate) state: State,
     pub(crate) modules: Modules,
+    make_modules: MakeModules,
     inbox: Inbox,
     events: Vec<Event>,
 }
@@ -259,11 +262,12 @@ impl Shard {
         };
         state.watch(parts.listeners);
         state.replace_datagrams(parts.datagrams);
-        let mut modules = Modules::built_in()?;
+        let make_modules = parts.modules;
+        let mut modules = make_modules()?;
         for module in modules.each(Role::StateChange) {
             module.state_change(ServerState::Running);
         }
-        Ok(Shard { state, modules, inbox: parts.inbox, events: Vec::new() })
+        Ok(Shard { state, modules, make_modules, inbox: parts.inbox, events: Vec::new() })
     }
 
     /// One turn. A panic outside of any session is counted, and the shard goes on with the next turn.
@@ -283,7 +287,7 @@ impl Shard {
     /// Replaces the modules after a panic while they were lent to a walk.
     pub(crate) fn restore_modules(&mut self) {
         if self.modules.len() == 0 {
-            self.modules = Modules::built_in().unwrap_or_default();
+            self.modules = (self.make_modules)().unwrap_or_default();
         }
     }
 
@@ -476,5 +480,42 @@ impl State {
         self.closing.is_some_and(|deadline| {
             self.now >= deadline || self.connections.values().all(|connection| connection.is_delivered())
         })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Parts, Shard, State};
+    use crate::counters::Counters;
+    use crate::door::{Door, Events};
+    use crate::mesh::{Mesh, ShardId};
+    use crate::modules::Modules;
+    use crate::registry::Registry;
+    use crate::runtime::wake::Wake;
+    use crate::settings::Settings;
+    use crate::watch::Watch;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    /// The state of a shard that listens nowhere and whose loop does not run.
+    pub(crate) fn state() -> State {
+        let wake = Wake::new().expect("an eventfd");
+        let (_, inbox) = Door::new(wake.clone());
+        let parts = Parts {
+            id: ShardId(0),
+            settings: Arc::new(Settings::default()),
+            registry: Arc::new(Registry::new()),
+            counters: Arc::new(Counters::default()),
+            mesh: Mesh::connect(std::slice::from_ref(&wake)).remove(0),
+            wake,
+            inbox,
+            events: Arc::new(Events::new(Box::new(|| {}))),
+            watch: Arc::new(Watch::new(0, Instant::now())),
+            listeners: Vec::new(),
+            datagrams: None,
+            modules: Modules::built_in,
+            connections_max: 10,
+        };
+        Shard::new(parts).expect("a shard").state
     }
 }

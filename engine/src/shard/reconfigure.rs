@@ -52,8 +52,12 @@ impl Shard {
 
 impl State {
     fn close_listeners(&mut self, ids: &[super::ListenerId]) {
-        let closing: Vec<_> =
-            self.listeners.iter().filter(|(_, listener)| ids.contains(&listener.id)).map(|(k, _)| k).collect();
+        let closing: Vec<_> = self
+            .listeners
+            .iter()
+            .filter(|(_, listener)| ids.contains(&listener.id))
+            .map(|(k, _)| k)
+            .collect();
         for key in closing {
             self.poller.forget(Target::Listener(key).token());
             self.listeners.remove(key);

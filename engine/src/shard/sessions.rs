@@ -3,8 +3,8 @@
 //! A session usually lives on one connection. Over UDP it may outlive it, and be controlled from another one
 //! (RFC 2326, section 1.1); interleaved on a connection it ends with it.
 
-use super::datagrams::PortsKey;
 use super::connection::Connection;
+use super::datagrams::PortsKey;
 use super::{ConnectionKey, IngestKey, PeerTrack, SessionKey, Shard, State};
 use crate::mesh::Message;
 use crate::modules::{Request, Role};
@@ -188,7 +188,9 @@ impl State {
 
     /// Gives back the place that a reader took of its path's `maxReaders`.
     fn give_up_reading(&self, session: &Session) {
-        if let (None, Some(stream)) = (&session.publisher, session.stream.and_then(|key| self.streams.get(key))) {
+        if let (None, Some(stream)) =
+            (&session.publisher, session.stream.and_then(|key| self.streams.get(key)))
+        {
             stream.description.readers.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -231,9 +233,8 @@ impl State {
             return Some(key);
         }
         home.grace_until = Some(now + grace);
-        self.tell(Event::StreamPublisher { id, session: None });
-        let Some(stream) = self.streams.get(key) else { return None };
         tracing::info!(path = %stream.path, seconds = grace.as_secs_f64(), "publisher gone; its readers wait");
+        self.tell(Event::StreamPublisher { id, session: None });
         None
     }
 }

@@ -73,7 +73,7 @@ impl State {
         });
         let told = Arc::clone(&record);
         let log = Log::new(self.settings.bounds.stream_log_bytes);
-        let stream = Stream::new(id, Arc::clone(path), description, side, log, record, window, self.now);
+        let stream = Stream::new(record, description, side, log, window, self.now);
         let key = self.streams.insert(stream);
         self.tell(Event::StreamOpened(told));
         self.streams_by_id.insert(id, key);

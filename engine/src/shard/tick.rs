@@ -179,7 +179,8 @@ impl super::State {
     /// Sends an RTCP packet to a session's client over UDP.
     pub(crate) fn send_rtcp(&self, key: SessionKey, track: usize, packet: &[u8]) {
         let Some(session) = self.sessions.get(key) else { return };
-        let Some((ports_key, ports)) = session.ports.and_then(|key| Some((key, self.datagrams.get(key)?))) else {
+        let Some((ports_key, ports)) = session.ports.and_then(|key| Some((key, self.datagrams.get(key)?)))
+        else {
             return;
         };
         let Some((.., rtcp)) = session.datagram_peers().find(|(other, ..)| *other == track) else { return };

@@ -93,3 +93,149 @@ impl State {
         self.resumed.push(connection);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Walk;
+    use crate::modules::{
+        Answer, Flow, Intent, Module, Modules, Rejection, RejectionKind, Request, Role, WALK,
+    };
+    use crate::shard::State;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    /// Writes down where it is entered, and does what it is told in one role.
+    struct Recorder {
+        name: &'static str,
+        roles: &'static [Role],
+        entered: Rc<RefCell<Vec<(&'static str, Role)>>>,
+        act: Option<(Role, fn() -> Flow)>,
+    }
+
+    impl Recorder {
+        fn enter(&self, role: Role) -> Flow {
+            self.entered.borrow_mut().push((self.name, role));
+            self.act.filter(|(of, _)| *of == role).map_or(Flow::Next, |(_, act)| act())
+        }
+    }
+
+    impl Module for Recorder {
+        fn name(&self) -> &'static str {
+            self.name
+        }
+
+        fn roles(&self) -> &'static [Role] {
+            self.roles
+        }
+
+        fn route(&mut self, _: &mut State, _: &mut Request) -> Flow {
+            self.enter(Role::Route)
+        }
+
+        fn authenticate(&mut self, _: &mut State, _: &mut Request) -> Flow {
+            self.enter(Role::Authenticate)
+        }
+
+        fn authorize(&mut self, _: &mut State, _: &mut Request) -> Flow {
+            self.enter(Role::Authorize)
+        }
+
+        fn preprocess(&mut self, _: &mut State, _: &mut Request) -> Flow {
+            self.enter(Role::Preprocess)
+        }
+
+        fn request(&mut self, _: &mut State, _: &mut Request) -> Flow {
+            self.enter(Role::Request);
+            Flow::Responded(Answer::Done)
+        }
+
+        fn postprocess(&mut self, _: &State, _: &Request, _: &Answer) {
+            self.enter(Role::Postprocess);
+        }
+    }
+
+    const EARLY: &[Role] =
+        &[Role::Route, Role::Authenticate, Role::Authorize, Role::Preprocess, Role::Postprocess];
+    const OWNER: &[Role] = &[Role::Authenticate, Role::Request, Role::Postprocess];
+
+    fn request() -> Request {
+        Request {
+            connection: crate::shard::ConnectionKey::default(),
+            protocol: "rtsp",
+            method: "DESCRIBE".into(),
+            intent: Intent::Describe,
+            path: "cam".into(),
+            peer: crate::net::Peer::new(([127, 0, 0, 1], 1).into()),
+            user_agent: None,
+            authorization: None,
+            query: "".into(),
+            user: "".into(),
+            tracks: Vec::new(),
+            settings: None,
+            started: std::time::Instant::now(),
+        }
+    }
+
+    /// Walks with an early module that does `act` in a role. Returns what was entered and whether there was an answer.
+    fn walk(act: Option<(Role, fn() -> Flow)>) -> (Vec<(&'static str, Role)>, Vec<Option<Answer>>) {
+        let entered = Rc::default();
+        let recorder = |name, roles, act| Recorder { name, roles, entered: Rc::clone(&entered), act };
+        let all: Vec<Box<dyn Module>> =
+            vec![Box::new(recorder("early", EARLY, act)), Box::new(recorder("owner", OWNER, None))];
+        let mut modules = Modules::new(all).expect("one owner");
+        let mut state = crate::shard::tests::state();
+        let mut walk = Walk::new(request());
+        let answers = vec![walk.advance(&mut modules, &mut state), walk.advance(&mut modules, &mut state)];
+        let entered = entered.borrow().clone();
+        (entered, answers)
+    }
+
+    #[test]
+    fn roles_come_in_their_order_and_modules_within_a_role_in_theirs() {
+        let (entered, answers) = walk(None);
+        let expected = [
+            ("early", Role::Route),
+            ("early", Role::Authenticate),
+            ("owner", Role::Authenticate),
+            ("early", Role::Authorize),
+            ("early", Role::Preprocess),
+            ("owner", Role::Request),
+            ("early", Role::Postprocess),
+            ("owner", Role::Postprocess),
+        ];
+        assert_eq!(entered[..8], expected);
+        assert!(matches!(answers[0], Some(Answer::Done)));
+        let order: Vec<Role> = WALK.to_vec();
+        assert!(order.is_sorted(), "the walk follows the order of the roles");
+    }
+
+    #[test]
+    fn whoever_answers_cuts_the_walk_short_to_postprocess() {
+        fn reject() -> Flow {
+            Flow::Reject(Rejection::new(RejectionKind::NotFound, "no"))
+        }
+        for (at, role) in
+            [Role::Route, Role::Authenticate, Role::Authorize, Role::Preprocess].iter().enumerate()
+        {
+            let (entered, answers) = walk(Some((*role, reject)));
+            let before_end = entered.iter().position(|(_, entered)| *entered == Role::Postprocess);
+            let last = entered[before_end.expect("postprocess always runs") - 1];
+            assert_eq!(last, ("early", *role), "case {at}");
+            assert!(!entered.contains(&("owner", Role::Request)), "case {at}");
+            assert!(matches!(&answers[0], Some(Answer::Rejected(_))));
+        }
+    }
+
+    #[test]
+    fn a_suspended_request_is_entered_again_in_the_same_role_of_the_same_module() {
+        fn wait() -> Flow {
+            Flow::Pending(Duration::from_secs(1))
+        }
+        let (entered, answers) = walk(Some((Role::Authorize, wait)));
+        assert!(answers.iter().all(Option::is_none));
+        let authorized = entered.iter().filter(|entered| **entered == ("early", Role::Authorize)).count();
+        assert_eq!(authorized, 2);
+        assert_eq!(entered.iter().filter(|(_, role)| *role == Role::Authenticate).count(), 2, "not again");
+    }
+}

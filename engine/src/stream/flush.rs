@@ -84,7 +84,16 @@ struct Gathered<'a> {
 impl<'a> Gathered<'a> {
     fn new(bytes_max: usize) -> Gathered<'a> {
         let (spans, slices, joined) = (Vec::new(), Vec::new(), Vec::new());
-        Gathered { key: None, spans, slices, bytes: 0, bytes_max, packets: Packets::default(), end: 0, joined }
+        Gathered {
+            key: None,
+            spans,
+            slices,
+            bytes: 0,
+            bytes_max,
+            packets: Packets::default(),
+            end: 0,
+            joined,
+        }
     }
 
     fn gather(&mut self, log: &'a Log, cursor: Position, mask: Mask) {
@@ -353,7 +362,7 @@ impl<'a> Latency<'a> {
         };
         self.since[transport] += 1;
         self.readers += 1;
-        if self.readers % Latency::CLOCK_EVERY == 0 {
+        if self.readers.is_multiple_of(Latency::CLOCK_EVERY) {
             self.read_clock();
         }
     }

@@ -14,9 +14,9 @@ pub(crate) mod ingest;
 pub(crate) mod log;
 pub(crate) mod reader;
 
-use crate::records;
 use crate::counters::Counters;
 use crate::mesh::ShardId;
+use crate::records;
 use crate::shard::{ConnectionKey, SessionKey};
 use batch::Channel;
 use bytes::Bytes;
@@ -144,19 +144,17 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(
-        id: StreamId,
-        path: Arc<str>,
+        record: Arc<records::Stream>,
         description: Arc<Description>,
         side: Side,
         log: Log,
-        record: Arc<records::Stream>,
         window: Duration,
         now: Instant,
     ) -> Stream {
         let reports = vec![None; description.tracks.len()];
         Stream {
-            id,
-            path,
+            id: StreamId(record.id),
+            path: Arc::clone(&record.path),
             record,
             description,
             side,

@@ -7,10 +7,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 /// Starts it on ports that the kernel chooses.
 pub(crate) fn engine(datagrams: bool) -> Engine {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let rtsp = Rtsp {
-        address: Some(any),
-        datagrams: datagrams.then_some((any, any)),
-        ..Rtsp::default()
-    };
+    let rtsp = Rtsp { address: Some(any), datagrams: datagrams.then_some((any, any)), ..Rtsp::default() };
     Engine::start(Settings { rtsp, ..Settings::default() }, || {}).expect("the engine starts")
 }
