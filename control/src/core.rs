@@ -1,18 +1,55 @@
-//! What the parts of the control core share: the engine, the configuration, the live world.
+//! What the parts of the control core share: the engine, the configuration in force, the live world; and how a change of
+//! configuration is put in force.
+//!
+//! Changes are made one after the other. Whatever can fail comes first (settings, certificates, listeners), so that a
+//! change that is refused has changed nothing; each part is then given only what the change touches.
 
+use crate::api::reload::ReloadStatus;
 use crate::auth::Authority;
-use crate::config::{Configuration, Faults};
-use crate::world::World;
+use crate::config::{Configuration, Faults, Loaded, Source};
+use crate::engine_settings;
+use crate::hooks::HookCounters;
+use crate::http::counters::HttpCounters;
+use crate::logs::Logs;
+use crate::persist;
+use crate::ports::Ports;
+use crate::tls::Certificates;
+use crate::watch::Watch;
+use crate::world::{Happening, World};
 use arc_swap::ArcSwap;
-use headwater_engine::Engine;
-use std::sync::Arc;
+use headwater_engine::records::Event;
+use headwater_engine::settings::Settings;
+use headwater_engine::{Engine, StartError};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+use tokio::sync::{Mutex, MutexGuard, Notify};
+
+/// Events taken before the other tasks of the control core get their turn.
+const EVENTS_PER_TURN: usize = 256;
 
 /// The control core. One per process, shared by everything that runs on its thread.
 pub(crate) struct Core {
     pub(crate) engine: Engine,
     pub(crate) world: World,
-    pub(crate) authority: Authority,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) reload: Arc<ArcSwap<ReloadStatus>>,
+    pub(crate) http_counters: Vec<Arc<HttpCounters>>,
+    pub(crate) hook_counters: OnceLock<Arc<HookCounters>>,
     configuration: ArcSwap<Configuration>,
+    source: Arc<Source>,
+    parts: Mutex<Parts>,
+}
+
+/// What a change of configuration works on.
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) ports: Ports,
+    pub(crate) certificates: Certificates,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) watch: Option<Watch>,
+    /// The configuration file, if there is one.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Why a change of configuration was refused. Nothing has changed then.
@@ -28,23 +65,225 @@ pub(crate) enum ChangeError {
     Failed(String),
 }
 
+impl From<StartError> for ChangeError {
+    fn from(error: StartError) -> ChangeError {
+        ChangeError::Failed(error.to_string())
+    }
+}
+
 impl Core {
+    pub(crate) fn new(
+        engine: Engine,
+        source: Source,
+        configuration: Configuration,
+        parts: Parts,
+    ) -> Core {
+        let authority = Arc::new(Authority::default());
+        authority.configure(&configuration);
+        let status = ReloadStatus {
+            file: parts.file.clone(),
+            read: Some(SystemTime::now()),
+            ..ReloadStatus::default()
+        };
+        Core {
+            engine,
+            world: World::new(),
+            authority,
+            reload: Arc::new(ArcSwap::from_pointee(status)),
+            http_counters: parts.ports.counters().collect(),
+            hook_counters: OnceLock::new(),
+            configuration: ArcSwap::from_pointee(configuration),
+            source: Arc::new(source),
+            parts: Mutex::new(parts),
+        }
+    }
+
     /// The configuration in force.
     pub(crate) fn configuration(&self) -> Arc<Configuration> {
         self.configuration.load_full()
     }
 
-    /// Changes the configuration: `change` makes the new one from the one in force, and it is put in force. Changes are
-    /// made one after the other. With `apiPersist` it is written to the file first.
+    /// What changes work on; nothing changes while it is held.
+    pub(crate) async fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().await
+    }
+
+    /// Opens the control ports for the first time.
+    ///
+    /// # Errors
+    /// As for any change.
+    pub(crate) async fn open_ports(self: &Arc<Self>) -> Result<(), ChangeError> {
+        let configuration = self.configuration();
+        let mut parts = self.parts.lock().await;
+        let Parts { ports, certificates, .. } = &mut *parts;
+        let mut tls = |cert: &str, key: &str| certificates.for_http(cert, key);
+        let change = ports.prepare(self, &configuration.global, &mut tls).await;
+        ports.commit(change.map_err(ChangeError::Failed)?);
+        Ok(())
+    }
+
+    /// Changes the configuration: `change` makes the new one from the one in force, and it is put in force. With
+    /// `apiPersist` it is written to the file as well.
     ///
     /// # Errors
     /// Whatever `change` returns; a listener that cannot be opened; a file that cannot be written.
-    pub(crate) async fn change<F>(&self, change: F) -> Result<(), ChangeError>
+    pub(crate) async fn change<F>(self: &Arc<Self>, change: F) -> Result<(), ChangeError>
     where
         F: FnOnce(&Configuration) -> Result<Configuration, ChangeError>,
     {
-        let new = change(&self.configuration())?;
-        self.configuration.store(Arc::new(new));
+        let mut parts = self.parts.lock().await;
+        let before = self.configuration();
+        let after = Arc::new(change(&before)?);
+        self.put_in_force(&mut parts, &after).await?;
+        if after.global.api_persist || before.global.api_persist {
+            let file = parts.file.clone();
+            let written = persist::write(file, Arc::clone(&before), Arc::clone(&after)).await;
+            if let Err(error) = written {
+                // What cannot be kept is not to be in force either.
+                self.put_in_force(&mut parts, &before).await?;
+                return Err(ChangeError::Failed(error));
+            }
+        }
         Ok(())
     }
+
+    /// Reads the configuration file again and puts it in force.
+    ///
+    /// # Errors
+    /// All that is wrong with it; the configuration before stays in force.
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), ChangeError> {
+        let mut parts = self.parts.lock().await;
+        let source = Arc::clone(&self.source);
+        let loaded = tokio::task::spawn_blocking(move || source.load()).await;
+        let loaded = loaded.map_err(|error| ChangeError::Failed(error.to_string()));
+        let result = match loaded {
+            Ok(Ok(loaded)) => self.take_over(&mut parts, loaded).await,
+            Ok(Err(faults)) => Err(ChangeError::Invalid(faults)),
+            Err(error) => Err(error),
+        };
+        self.note_reload(&parts, &result);
+        result
+    }
+
+    async fn take_over(self: &Arc<Self>, parts: &mut Parts, loaded: Loaded) -> Result<(), ChangeError> {
+        loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        parts.file = loaded.file;
+        self.put_in_force(parts, &Arc::new(loaded.configuration)).await
+    }
+
+    fn note_reload(&self, parts: &Parts, result: &Result<(), ChangeError>) {
+        let mut status = ReloadStatus::clone(&self.reload.load());
+        status.read = Some(SystemTime::now());
+        status.file = parts.file.clone();
+        status.reloads += 1;
+        status.refused = None;
+        if let Err(error) = result {
+            status.reloads_refused += 1;
+            let faults = error.to_string();
+            tracing::error!("the configuration is refused and the one before stays in force:");
+            faults.lines().for_each(|fault| tracing::error!("{fault}"));
+            status.refused = Some(match error {
+                ChangeError::Invalid(faults) => faults.clone(),
+                other => Faults::of(other.to_string()),
+            });
+            self.world.tell(Happening::ConfigurationRefused { faults });
+        }
+        self.reload.store(Arc::new(status));
+    }
+
+    /// Puts a configuration in force.
+    async fn put_in_force(
+        self: &Arc<Self>,
+        parts: &mut Parts,
+        after: &Arc<Configuration>,
+    ) -> Result<(), ChangeError> {
+        let before = self.configuration();
+        let differences = before.difference(after);
+        if differences.is_empty() {
+            // What was given may differ all the same, which a later change or the file will want to know.
+            self.configuration.store(Arc::clone(after));
+            return Ok(());
+        }
+        let tls = rtsps_certificate(&mut parts.certificates, after)?;
+        let settings = engine_settings::of(after, tls, Some((&before, &parts.settings)))?;
+        let Parts { ports, certificates, .. } = &mut *parts;
+        let mut tls = |cert: &str, key: &str| certificates.for_http(cert, key);
+        let change = ports.prepare(self, &after.global, &mut tls).await.map_err(ChangeError::Failed)?;
+        let before_listening = self.engine.listening();
+        self.engine.apply(settings.clone())?;
+        parts.ports.commit(change);
+        parts.settings = settings;
+        self.configuration.store(Arc::clone(after));
+        self.authority.configure(after);
+        parts.logs.apply(&after.global).map_err(ChangeError::Failed)?;
+        for listening in self.engine.listening().iter().filter(|now| !before_listening.contains(now)) {
+            let (protocol, transport, address) = (listening.protocol, listening.transport, listening.address);
+            tracing::info!(protocol, transport, %address, "listening");
+        }
+        parts.watch_files(after);
+        if before.global.shards != after.global.shards {
+            tracing::warn!("shards: the number of shards changes only with a restart");
+        }
+        let keys: Vec<String> = differences.into_iter().map(|change| change.key).collect();
+        tracing::info!(changed = %some_of(&keys), "the configuration has changed");
+        self.world.tell(Happening::ConfigurationChanged { keys });
+        Ok(())
+    }
+
+    /// Takes what the engine tells, for as long as the server runs.
+    pub(crate) async fn take_events(self: Arc<Self>, notify: Arc<Notify>) {
+        loop {
+            notify.notified().await;
+            let mut taken = 0;
+            while let Some(event) = self.engine.next_event() {
+                match event {
+                    Event::Question(question) => {
+                        let core = Arc::clone(&self);
+                        tokio::spawn(async move {
+                            let verdict = core.authority.check(question.request).await;
+                            core.engine.answer(question.ticket, verdict);
+                        });
+                    }
+                    event => self.world.apply(event),
+                }
+                taken += 1;
+                if taken % EVENTS_PER_TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}
+
+impl Parts {
+    /// Watches the configuration file and the certificates that are in use.
+    pub(crate) fn watch_files(&mut self, configuration: &Configuration) {
+        let candidates = || ["headwater.yml", "mediamtx.yml"].map(PathBuf::from).to_vec();
+        let mut files = self.file.clone().map_or_else(candidates, |file| vec![file]);
+        files.extend(self.certificates.files());
+        if let Some(watch) = &mut self.watch {
+            watch.set_paths(files);
+        }
+        let _ = configuration;
+    }
+}
+
+/// The TLS configuration of the RTSPS listener, if there is to be one.
+pub(crate) fn rtsps_certificate(
+    certificates: &mut Certificates,
+    configuration: &Configuration,
+) -> Result<Option<Arc<rustls::ServerConfig>>, Faults> {
+    let global = &configuration.global;
+    if !engine_settings::wants_rtsps(global) {
+        return Ok(None);
+    }
+    let config = certificates.for_rtsps(&global.rtsp_server_cert, &global.rtsp_server_key);
+    config.map(Some).map_err(|error| Faults::of(format!("rtspServerCert, rtspServerKey: {error}")))
+}
+
+/// A few names, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }

@@ -1,0 +1,197 @@
+//! The control ports: API, metrics and profiling. Opened, moved and closed as the configuration says.
+//!
+//! A port that moves opens at its new place before the old one closes, and requests under way there finish.
+
+use crate::api::{self, Api};
+use crate::config::Global;
+use crate::config::values::Networks;
+use crate::core::Core;
+use crate::http::address::Address;
+use crate::http::counters::HttpCounters;
+use crate::http::gate::Gate;
+use crate::http::{Listener, Plan, Rules};
+use crate::tls::Certificates;
+use crate::{metrics, profiling};
+use axum::Router;
+use headwater_engine::access::Action;
+use std::sync::Arc;
+
+/// One of the ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    Api,
+    Metrics,
+    Pprof,
+}
+
+const PORTS: [Port; 3] = [Port::Api, Port::Metrics, Port::Pprof];
+
+/// What the configuration says of one port that is on.
+#[derive(Clone, PartialEq)]
+struct Wanted {
+    address: String,
+    /// Certificate and key.
+    tls: Option<(String, String)>,
+    allow_origins: Vec<String>,
+    trusted_proxies: Networks,
+}
+
+impl Port {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Port::Api => "api",
+            Port::Metrics => "metrics",
+            Port::Pprof => "pprof",
+        }
+    }
+
+    fn action(self) -> Action {
+        match self {
+            Port::Api => Action::Api,
+            Port::Metrics => Action::Metrics,
+            Port::Pprof => Action::Pprof,
+        }
+    }
+
+    fn wanted(self, global: &Global) -> Option<Wanted> {
+        macro_rules! keys {
+            ($on:ident, $address:ident, $encryption:ident, $cert:ident, $key:ident, $origins:ident, $proxies:ident) => {
+                global.$on.then(|| Wanted {
+                    address: global.$address.clone(),
+                    tls: global.$encryption.then(|| (global.$cert.clone(), global.$key.clone())),
+                    allow_origins: global.$origins.clone(),
+                    trusted_proxies: global.$proxies.clone(),
+                })
+            };
+        }
+        match self {
+            Port::Api => keys!(
+                api, api_address, api_encryption, api_server_cert, api_server_key, api_allow_origins,
+                api_trusted_proxies
+            ),
+            Port::Metrics => keys!(
+                metrics, metrics_address, metrics_encryption, metrics_server_cert, metrics_server_key,
+                metrics_allow_origins, metrics_trusted_proxies
+            ),
+            Port::Pprof => keys!(
+                pprof, pprof_address, pprof_encryption, pprof_server_cert, pprof_server_key,
+                pprof_allow_origins, pprof_trusted_proxies
+            ),
+        }
+    }
+}
+
+/// Gives the TLS configuration for a certificate and key.
+pub(crate) type Tls<'a> = &'a mut dyn FnMut(&str, &str) -> Result<Arc<rustls::ServerConfig>, String>;
+
+/// The ports that are open.
+pub(crate) struct Ports {
+    open: Vec<(Port, Wanted, Listener)>,
+    counters: Vec<(Port, Arc<HttpCounters>)>,
+}
+
+/// A change that is prepared: everything that can fail has been done.
+pub(crate) struct PortsChange {
+    opened: Vec<(Port, Wanted, Listener)>,
+    /// Ports that stay, with what they are to be from now on.
+    kept: Vec<(Port, Wanted, Option<Arc<rustls::ServerConfig>>)>,
+}
+
+impl Ports {
+    pub(crate) fn new() -> Ports {
+        let counters = PORTS.map(|port| (port, Arc::new(HttpCounters::new(port.name()))));
+        Ports { open: Vec::new(), counters: counters.into() }
+    }
+
+    /// The counters of every port, open or not.
+    pub(crate) fn counters(&self) -> impl Iterator<Item = Arc<HttpCounters>> {
+        self.counters.iter().map(|(_, counters)| Arc::clone(counters))
+    }
+
+    /// Where each open port listens.
+    pub(crate) fn listening(&self) -> impl Iterator<Item = (&'static str, &Address)> {
+        self.open.iter().map(|(port, _, listener)| (port.name(), listener.address()))
+    }
+
+    /// Opens what `global` wants and is not open yet. The ports that are open go on until [`Ports::commit`].
+    ///
+    /// # Errors
+    /// What cannot be listened on, or a certificate that cannot be used; nothing has changed then.
+    pub(crate) async fn prepare(
+        &self,
+        core: &Arc<Core>,
+        global: &Global,
+        tls: Tls<'_>,
+    ) -> Result<PortsChange, String> {
+        let mut change = PortsChange { opened: Vec::new(), kept: Vec::new() };
+        for port in PORTS {
+            let Some(wanted) = port.wanted(global) else { continue };
+            let secure = match &wanted.tls {
+                Some((cert, key)) => Some(tls(cert, key)?),
+                None => None,
+            };
+            let stays = self.open.iter().any(|(open, now, _)| {
+                *open == port && now.address == wanted.address && now.tls.is_some() == wanted.tls.is_some()
+            });
+            if stays {
+                change.kept.push((port, wanted, secure));
+                continue;
+            }
+            let counters = self.counters_of(port);
+            let plan = Plan {
+                address: wanted.address.parse()?,
+                tls: secure,
+                rules: wanted.rules(),
+                router: router(port, core, &counters),
+                counters,
+            };
+            let listener = Listener::start(plan).await.map_err(|error| error.to_string())?;
+            change.opened.push((port, wanted, listener));
+        }
+        Ok(change)
+    }
+
+    /// Carries a prepared change out. What closes lets its requests finish, which is not waited for.
+    pub(crate) fn commit(&mut self, change: PortsChange) {
+        let PortsChange { opened, kept } = change;
+        let mut stay = Vec::new();
+        for (port, wanted, listener) in self.open.drain(..) {
+            match kept.iter().find(|(kept, ..)| *kept == port) {
+                Some((_, new, secure)) => {
+                    listener.configure(new.rules());
+                    secure.iter().filter(|_| new.tls != wanted.tls).for_each(|tls| listener.secure(tls));
+                    stay.push((port, new.clone(), listener));
+                }
+                None => {
+                    tracing::info!(port = port.name(), address = %listener.address(), "control port closed");
+                    tokio::spawn(listener.stop());
+                }
+            }
+        }
+        for (port, _, listener) in &opened {
+            tracing::info!(port = port.name(), address = %listener.address(), "control port open");
+        }
+        stay.extend(opened);
+        self.open = stay;
+    }
+
+    fn counters_of(&self, port: Port) -> Arc<HttpCounters> {
+        let (_, counters) = self.counters.iter().find(|(of, _)| *of == port).expect("every port has counters");
+        Arc::clone(counters)
+    }
+}
+
+impl Wanted {
+    fn rules(&self) -> Rules {
+        Rules { allow_origins: self.allow_origins.clone(), trusted_proxies: self.trusted_proxies.clone() }
+    }
+}
+
+fn router(port: Port, core: &Arc<Core>, counters: &Arc<HttpCounters>) -> Router {
+    let gate = Gate::new(port.action(), Arc::clone(core), Arc::clone(counters));
+    match port {
+        Port::Api => api::router(Api::new(Arc::clone(core)), &gate),
+        Port::Metrics => gate.require(metrics::router(Arc::clone(core))),
+        Port::Pprof => gate.require(profiling::router(Arc::clone(core))),
+    }
+}
