@@ -1,0 +1,282 @@
+//! The configuration as the API shows and changes it: JSON out, and functions that make a new configuration.
+//!
+//! Secrets are shown as `<redacted>`; a change that carries `<redacted>` back keeps the secret that was there. Every
+//! function checks what it makes; nothing is half changed.
+
+use super::build::{bound, finish, over_defaults, read_global, read_path, read_path_keys};
+use super::deprecated;
+use super::keys::{Global, Key, PathConfiguration};
+use super::node::{Data, Node, Origin, Reading};
+use super::paths::{check_path, check_together};
+use super::setting::{REDACTED, Secrets};
+use super::{Configuration, ConfiguredPath, Fault, Faults, build};
+use crate::core::ChangeError;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// All keys of `of` as JSON. `fallback` is left out where it is not set, as MediaMTX does.
+pub(crate) fn json<T>(keys: &[Key<T>], of: &T, secrets: Secrets) -> Map<String, Value> {
+    let shown = |(key, value): &(&Key<T>, Value)| key.name != "fallback" || value.as_str() != Some("");
+    keys.iter()
+        .map(|key| (key, key.json(of, secrets)))
+        .filter(shown)
+        .map(|(key, value)| (key.name.to_owned(), value))
+        .collect()
+}
+
+impl Configuration {
+    /// The answer of `GET /v3/config/global/get`.
+    pub(crate) fn global_json(&self) -> Value {
+        Value::Object(json(Global::KEYS, &self.global, Secrets::Redacted))
+    }
+
+    /// The answer of `GET /v3/config/pathdefaults/get`.
+    pub(crate) fn path_defaults_json(&self) -> Value {
+        named("", &self.path_defaults)
+    }
+
+    /// The answer of `GET /v3/config/paths/get/NAME`; `None` where there is no such entry.
+    pub(crate) fn path_json(&self, name: &str) -> Option<Value> {
+        Some(named(name, &self.paths.get(name)?.effective))
+    }
+
+    /// The items `skip` to `skip + take` of `GET /v3/config/paths/list`, by name.
+    pub(crate) fn paths_json(&self, skip: usize, take: usize) -> Vec<Value> {
+        let page = self.paths.iter().skip(skip).take(take);
+        page.map(|(name, path)| named(name, &path.effective)).collect()
+    }
+
+    /// `PATCH /v3/config/global/patch`.
+    ///
+    /// # Errors
+    /// What is wrong with the keys, or with the configuration they would make.
+    pub(crate) fn patch_global(&self, patch: &Value) -> Result<Configuration, ChangeError> {
+        let mut reading = Reading::new(None);
+        let mut new = self.clone();
+        let patch = object(patch)?;
+        let mut node = node_of_patch(patch, Global::KEYS, &self.global);
+        let Data::Map(entries) = &mut node.data else { return Ok(new) };
+        let moved = deprecated::migrate(entries, deprecated::GLOBAL, &mut reading);
+        for entry in entries.iter() {
+            if matches!(entry.key.as_str(), "paths" | "pathDefaults") {
+                let message =
+                    "is not a global key; use the API's calls for paths and path defaults".to_owned();
+                reading.faults.push(Fault { key: entry.key.clone(), message, ..Fault::default() });
+            } else {
+                read_global(entry, &mut new.global, &mut new.given.global, &mut reading);
+            }
+        }
+        let record = Node::new(Origin::Request, Data::Map(moved));
+        new.take_path_defaults(record, &mut reading);
+        finish(&mut new, &mut reading);
+        result(new, reading)
+    }
+
+    /// `PATCH /v3/config/pathdefaults/patch`.
+    ///
+    /// # Errors
+    /// What is wrong with the keys, or with the paths they would make.
+    pub(crate) fn patch_path_defaults(&self, patch: &Value) -> Result<Configuration, ChangeError> {
+        let mut reading = Reading::new(None);
+        let mut new = self.clone();
+        let node = node_of_patch(object(patch)?, PathConfiguration::KEYS, &self.path_defaults);
+        new.take_path_defaults(node, &mut reading);
+        finish(&mut new, &mut reading);
+        result(new, reading)
+    }
+
+    fn take_path_defaults(&mut self, node: Node, reading: &mut Reading<'_>) {
+        let given = reading.within("pathDefaults", &Origin::Request, |reading| {
+            read_path_keys(node, &mut self.path_defaults, false, reading)
+        });
+        if given.is_empty() {
+            return;
+        }
+        self.given.path_defaults.extend(given);
+        let defaults = Arc::new(self.path_defaults.clone());
+        for path in self.paths.values_mut() {
+            *path = Arc::new(over_defaults(&path.given, &defaults));
+        }
+    }
+
+    /// `POST /v3/config/paths/add/NAME`.
+    ///
+    /// # Errors
+    /// The path exists; what is wrong with its keys.
+    pub(crate) fn add_path(&self, name: &str, body: &Value) -> Result<Configuration, ChangeError> {
+        self.add_paths(std::iter::once((name, body)))
+    }
+
+    /// Adds many paths at once, or none where one of them is wrong.
+    ///
+    /// # Errors
+    /// All that is wrong with any of them.
+    pub(crate) fn add_paths<'a>(
+        &self,
+        paths: impl IntoIterator<Item = (&'a str, &'a Value)>,
+    ) -> Result<Configuration, ChangeError> {
+        let mut reading = Reading::new(None);
+        let mut new = self.clone();
+        let defaults = Arc::new(self.path_defaults.clone());
+        for (name, body) in paths {
+            if new.paths.contains_key(name) {
+                reading.fault_at(format!("paths.{name}"), "the path already exists");
+                continue;
+            }
+            new.set_path(name, body, (&defaults, &Map::new()), &mut reading)?;
+        }
+        new.finish_paths(reading)
+    }
+
+    /// `PATCH /v3/config/paths/patch/NAME`.
+    ///
+    /// # Errors
+    /// There is no such path; what is wrong with the keys.
+    pub(crate) fn patch_path(&self, name: &str, patch: &Value) -> Result<Configuration, ChangeError> {
+        let old = self.configured(name)?;
+        let mut reading = Reading::new(None);
+        let mut new = self.clone();
+        new.set_path(name, patch, (&old.effective, &old.given), &mut reading)?;
+        new.finish_paths(reading)
+    }
+
+    /// `POST /v3/config/paths/replace/NAME`; makes the path where there is none.
+    ///
+    /// # Errors
+    /// What is wrong with its keys.
+    pub(crate) fn replace_path(&self, name: &str, body: &Value) -> Result<Configuration, ChangeError> {
+        let mut reading = Reading::new(None);
+        let mut new = self.clone();
+        let defaults = Arc::new(self.path_defaults.clone());
+        // Secrets that come back as `<redacted>` are those of the path that is replaced.
+        let body = match self.paths.get(name) {
+            None => body.clone(),
+            Some(old) => Value::Object(restore(object(body)?, PathConfiguration::KEYS, &*old.effective)),
+        };
+        new.set_path(name, &body, (&defaults, &Map::new()), &mut reading)?;
+        new.finish_paths(reading)
+    }
+
+    /// `DELETE /v3/config/paths/delete/NAME`.
+    ///
+    /// # Errors
+    /// There is no such path; others need it.
+    pub(crate) fn delete_path(&self, name: &str) -> Result<Configuration, ChangeError> {
+        self.configured(name)?;
+        let mut new = self.clone();
+        new.paths.remove(name);
+        new.finish_paths(Reading::new(None))
+    }
+
+    fn configured(&self, name: &str) -> Result<&Arc<ConfiguredPath>, ChangeError> {
+        self.paths.get(name).ok_or_else(|| ChangeError::NotFound("path configuration not found".to_owned()))
+    }
+
+    /// Reads `body` over `below` and puts the path in its place.
+    fn set_path(
+        &mut self,
+        name: &str,
+        body: &Value,
+        (below, given): (&Arc<PathConfiguration>, &Map<String, Value>),
+        reading: &mut Reading<'_>,
+    ) -> Result<(), ChangeError> {
+        let key = format!("paths.{name}");
+        let node = node_of_patch(object(body)?, PathConfiguration::KEYS, &**below);
+        let faults = reading.faults.len();
+        let mut path = reading.within("paths", &Origin::Request, |reading| {
+            read_path(name, &Origin::Request, &node, below, reading)
+        });
+        if reading.faults.len() == faults {
+            check_path(&key, name, &path.effective, &self.global, reading);
+        }
+        let patched = std::mem::replace(&mut path.given, given.clone());
+        path.given.extend(patched);
+        self.paths.insert(name.to_owned(), Arc::new(path));
+        Ok(())
+    }
+
+    fn finish_paths(mut self, mut reading: Reading<'_>) -> Result<Configuration, ChangeError> {
+        check_together(&self.paths, &mut reading);
+        build::take_users(&mut self, &mut reading);
+        bound(&mut reading);
+        result(self, reading)
+    }
+}
+
+fn result(configuration: Configuration, reading: Reading<'_>) -> Result<Configuration, ChangeError> {
+    if reading.faults.is_empty() { Ok(configuration) } else { Err(Faults(reading.faults).into()) }
+}
+
+fn named(name: &str, path: &PathConfiguration) -> Value {
+    let mut map = json(PathConfiguration::KEYS, path, Secrets::Redacted);
+    map.insert("name".to_owned(), Value::String(name.to_owned()));
+    Value::Object(map)
+}
+
+fn object(value: &Value) -> Result<&Map<String, Value>, ChangeError> {
+    value.as_object().ok_or_else(|| {
+        let message = "the body must be a JSON object".to_owned();
+        Faults(vec![Fault { message, ..Fault::default() }]).into()
+    })
+}
+
+/// A change as a tree, its secrets restored.
+fn node_of_patch<T>(patch: &Map<String, Value>, keys: &[Key<T>], old: &T) -> Node {
+    Node::of_json(&Value::Object(restore(patch, keys, old)), &Origin::Request)
+}
+
+/// Puts the secrets of `old` where `patch` says `<redacted>`. What cannot be restored stays, and is a fault when read.
+fn restore<T>(patch: &Map<String, Value>, keys: &[Key<T>], old: &T) -> Map<String, Value> {
+    let mut patch = patch.clone();
+    for (name, value) in &mut patch {
+        if holds_redacted(value)
+            && let Some(key) = keys.iter().find(|key| key.name == name)
+        {
+            restore_value(value, &key.json(old, Secrets::Shown), &key.json(old, Secrets::Redacted));
+        }
+    }
+    patch
+}
+
+fn holds_redacted(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains(REDACTED),
+        Value::Array(items) => items.iter().any(holds_redacted),
+        Value::Object(map) => map.values().any(holds_redacted),
+        _ => false,
+    }
+}
+
+/// `old` and `hidden` are the same value, with its secrets and without.
+fn restore_value(value: &mut Value, old: &Value, hidden: &Value) {
+    match (value, old, hidden) {
+        (value @ Value::String(_), Value::String(_), hidden) if value == hidden => *value = old.clone(),
+        (Value::Object(map), Value::Object(old), Value::Object(hidden)) => {
+            for (key, value) in map {
+                if let (Some(old), Some(hidden)) = (old.get(key), hidden.get(key)) {
+                    restore_value(value, old, hidden);
+                }
+            }
+        }
+        (Value::Array(items), Value::Array(old), Value::Array(hidden)) => {
+            for (n, item) in items.iter_mut().enumerate().filter(|(_, item)| holds_redacted(item)) {
+                // The item that stood here, if it is still of the same; else another that is.
+                let others = (0..old.len()).filter(|other| *other != n);
+                let same =
+                    |other: &usize| hidden.get(*other).is_some_and(|hidden| same_identity(item, hidden));
+                if let Some(found) = std::iter::once(n).chain(others).find(same) {
+                    restore_value(item, &old[found], &hidden[found]);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether an item of a list is about the same user, server or target.
+fn same_identity(item: &Value, hidden: &Value) -> bool {
+    ["user", "url", "username", "dest"].into_iter().all(|key| match (item.get(key), hidden.get(key)) {
+        (Some(item), Some(hidden)) => item == hidden,
+        _ => true,
+    })
+}

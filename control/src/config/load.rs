@@ -1,0 +1,145 @@
+//! Finding the configuration file, decrypting it, and reading it with the layers above it.
+
+use super::node::{Data, Node, Origin, Reading};
+use super::{Configuration, Fault, Faults, Warning, build, layers, yaml};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use crypto_secretbox::aead::{Aead, KeyInit};
+use crypto_secretbox::{Key, Nonce, XSalsa20Poly1305};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Names of the file, in the order they are looked for.
+const NAMES: [&str; 3] = ["headwater.yml", "mediamtx.yml", "rtsp-simple-server.yml"];
+/// Folders it is looked for in; the first is the working folder.
+const FOLDERS: [&str; 5] = ["", "/usr/local/etc", "/usr/etc", "/etc/headwater", "/etc/mediamtx"];
+/// Variables with the key of an encrypted file, the strongest first.
+const KEYS: [&str; 3] = ["HEADWATER_CONFKEY", "MTX_CONFKEY", "RTSP_CONFKEY"];
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;
+
+/// What a configuration is read from, to read it again when the file changes.
+pub(crate) struct Source {
+    place: Option<PathBuf>,
+    /// The variables that may concern us.
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+/// A configuration that was read.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) configuration: Configuration,
+    /// `None` where there is none.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl Source {
+    /// `place` is the file; without one it is looked for. `arguments` are `KEY=VALUE`.
+    pub(crate) fn new(
+        place: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        arguments: &[String],
+    ) -> Source {
+        let ours = |(name, _): &(String, String)| {
+            ["RTSP_", "MTX_", "HEADWATER_"].iter().any(|prefix| name.starts_with(prefix))
+        };
+        Source {
+            place: place.map(Path::to_path_buf),
+            environment: environment.filter(ours).collect(),
+            arguments: arguments.to_vec(),
+        }
+    }
+
+    /// Reads everything anew. Reads a file, so not for the control core's thread.
+    ///
+    /// # Errors
+    /// All that is wrong, at once; a file that was named and cannot be read.
+    pub(crate) fn load(&self) -> Result<Loaded, Faults> {
+        let file = self.place.clone().or_else(find_file);
+        let text = file.as_deref().map(|file| self.read_text(file)).transpose()?;
+        let mut reading = Reading::new(file.as_deref());
+        let mut root = match text.as_deref().map(yaml::parse) {
+            None => Node::map(Origin::Default),
+            Some(Ok(root)) => root,
+            Some(Err(malformed)) => {
+                let fault = |malformed: yaml::Malformed| Fault {
+                    file: file.clone(),
+                    line: Some(malformed.line),
+                    message: malformed.message,
+                    ..Fault::default()
+                };
+                return Err(Faults(malformed.into_iter().map(fault).collect()));
+            }
+        };
+        layers::take_environment(&mut root, &self.environment, &mut reading);
+        layers::take_arguments(&mut root, &self.arguments, &mut reading);
+        if file.is_none() && root.entry("paths").is_none_or(|paths| is_empty(&paths.value)) {
+            // Nobody said anything: every path is open.
+            root.child("paths", &Origin::Default).child("all_others", &Origin::Default);
+        }
+        let configuration = build::build(root, &mut reading);
+        let Reading { faults, warnings, .. } = reading;
+        if faults.is_empty() { Ok(Loaded { configuration, file, warnings }) } else { Err(Faults(faults)) }
+    }
+
+    fn read_text(&self, file: &Path) -> Result<String, Faults> {
+        let fail = |message: String| {
+            Faults(vec![Fault { file: Some(file.to_path_buf()), message, ..Fault::default() }])
+        };
+        let mut bytes = Vec::new();
+        File::open(file)
+            .and_then(|open| open.take(yaml::BYTES_MAX as u64 * 2).read_to_end(&mut bytes))
+            .map_err(|error| fail(format!("cannot be read: {error}")))?;
+        let variable = |name: &str| self.environment.iter().find(|(known, _)| known == name);
+        if let Some((name, key)) = KEYS.into_iter().find_map(variable) {
+            bytes = decrypt(&bytes, key)
+                .map_err(|reason| fail(format!("cannot be decrypted with the key in {name}: {reason}")))?;
+        }
+        String::from_utf8(bytes).map_err(|error| {
+            let line =
+                error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            fail(format!("is not UTF-8 text (line {})", line + 1))
+        })
+    }
+}
+
+/// Reads a configuration once.
+///
+/// # Errors
+/// As [`Source::load`].
+pub(crate) fn load(
+    place: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    arguments: &[String],
+) -> Result<Loaded, Faults> {
+    Source::new(place, environment, arguments).load()
+}
+
+fn is_empty(node: &Node) -> bool {
+    match &node.data {
+        Data::Null => true,
+        Data::Map(entries) => entries.is_empty(),
+        _ => false,
+    }
+}
+
+fn find_file() -> Option<PathBuf> {
+    let places = FOLDERS.iter().flat_map(|folder| NAMES.iter().map(move |name| Path::new(folder).join(name)));
+    places.into_iter().find(|place| place.is_file())
+}
+
+/// MediaMTX's form: base64 of a nonce and a NaCl secretbox. The key is cut or filled with zeroes to 32 bytes.
+fn decrypt(text: &[u8], key: &str) -> Result<Vec<u8>, &'static str> {
+    let text: Vec<u8> = text.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    let bytes = BASE64.decode(text).map_err(|_| "it is not base64; is it encrypted?")?;
+    let (nonce, sealed) = bytes.split_at_checked(NONCE_BYTES).ok_or("it is too short")?;
+    let mut padded = [0; KEY_BYTES];
+    for (padded, byte) in padded.iter_mut().zip(key.bytes()) {
+        *padded = byte;
+    }
+    let cipher = XSalsa20Poly1305::new(Key::from_slice(&padded));
+    cipher.decrypt(Nonce::from_slice(nonce), sealed).map_err(|_| "the key is wrong, or the file is damaged")
+}

@@ -1,0 +1,244 @@
+//! What a configuration says before its keys are known: a tree of values, each with the place it came from.
+//!
+//! All layers (file, environment, command line, API) become this one tree; only then the table of keys reads it. Maps
+//! hold no key twice; the depth is bounded by the reader that made the tree.
+
+use super::{Fault, Warning};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A line of the file, from 1.
+    Line(usize),
+    /// An environment variable's name.
+    Variable(Arc<str>),
+    /// The key of an argument `KEY=VALUE`.
+    Argument(Arc<str>),
+    /// A request to the API.
+    Request,
+    /// Nobody said it.
+    Default,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) origin: Origin,
+    pub(crate) data: Data,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Data {
+    Null,
+    Bool(bool),
+    /// As written.
+    Number(String),
+    Text(String),
+    /// From the environment or the command line: whatever the key's type makes of it.
+    Loose(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    /// Of the key, which may stand above its value.
+    pub(crate) origin: Origin,
+    pub(crate) value: Node,
+}
+
+impl Node {
+    pub(crate) fn new(origin: Origin, data: Data) -> Node {
+        Node { origin, data }
+    }
+
+    pub(crate) fn map(origin: Origin) -> Node {
+        Node { origin, data: Data::Map(Vec::new()) }
+    }
+
+    /// A JSON value, all of it from one place.
+    pub(crate) fn of_json(value: &Value, origin: &Origin) -> Node {
+        let data = match value {
+            Value::Null => Data::Null,
+            Value::Bool(value) => Data::Bool(*value),
+            Value::Number(number) => Data::Number(number.to_string()),
+            Value::String(text) => Data::Text(text.clone()),
+            Value::Array(items) => Data::List(items.iter().map(|item| Node::of_json(item, origin)).collect()),
+            Value::Object(map) => Data::Map(
+                map.iter()
+                    .map(|(key, value)| Entry {
+                        key: key.clone(),
+                        origin: origin.clone(),
+                        value: Node::of_json(value, origin),
+                    })
+                    .collect(),
+            ),
+        };
+        Node { origin: origin.clone(), data }
+    }
+
+    /// The kind of value, for messages.
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.data {
+            Data::Null => "nothing",
+            Data::Bool(true) => "yes",
+            Data::Bool(false) => "no",
+            Data::Number(_) => "a number",
+            Data::Text(_) | Data::Loose(_) => "a text",
+            Data::List(_) => "a list",
+            Data::Map(_) => "a map",
+        }
+    }
+
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        match &self.data {
+            Data::Map(entries) => entries.iter().find(|entry| entry.key == key),
+            _ => None,
+        }
+    }
+
+    /// The value of `key`, made if it is not there. A node that is no map becomes an empty one first.
+    pub(crate) fn child(&mut self, key: &str, origin: &Origin) -> &mut Node {
+        if !matches!(self.data, Data::Map(_)) {
+            self.data = Data::Map(Vec::new());
+        }
+        let Data::Map(entries) = &mut self.data else { unreachable!("made a map above") };
+        let index = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
+            entries.push(Entry {
+                key: key.to_owned(),
+                origin: origin.clone(),
+                value: Node::new(origin.clone(), Data::Null),
+            });
+            entries.len() - 1
+        });
+        &mut entries[index].value
+    }
+}
+
+/// The state of reading a tree: where in it the reader is, and what it found wrong.
+pub(crate) struct Reading<'a> {
+    pub(crate) file: Option<&'a Path>,
+    /// Dotted keys from the root to here.
+    key: String,
+    /// Where each key was given, for faults that are found later.
+    origins: HashMap<String, Origin>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl<'a> Reading<'a> {
+    pub(crate) fn new(file: Option<&'a Path>) -> Reading<'a> {
+        Reading {
+            file,
+            key: String::new(),
+            origins: HashMap::new(),
+            faults: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Goes down to `key`, which was given at `origin`, and back up after `read`.
+    pub(crate) fn within<T>(
+        &mut self,
+        key: &str,
+        origin: &Origin,
+        read: impl FnOnce(&mut Reading<'a>) -> T,
+    ) -> T {
+        let length = self.key.len();
+        if length > 0 {
+            self.key.push('.');
+        }
+        self.key.push_str(key);
+        self.origins.insert(self.key.clone(), origin.clone());
+        let result = read(self);
+        self.key.truncate(length);
+        result
+    }
+
+    /// Something is wrong with the value that is being read.
+    pub(crate) fn fault(&mut self, origin: &Origin, message: impl Into<String>, hint: Option<String>) {
+        let key = self.key.clone();
+        let fault = self.locate(key, Some(origin), message.into(), hint);
+        self.faults.push(fault);
+    }
+
+    pub(crate) fn warn(&mut self, origin: &Origin, message: impl Into<String>, hint: Option<String>) {
+        let key = self.key.clone();
+        let fault = self.locate(key, Some(origin), message.into(), hint);
+        self.warnings.push(Warning(fault));
+    }
+
+    /// A fault found after reading: it stands where `key`, or else the nearest key above it, was given.
+    pub(crate) fn fault_at(&mut self, key: impl Into<String>, message: impl Into<String>) {
+        let key = key.into();
+        let origin = self.origin_of(&key);
+        let fault = self.locate(key, origin.as_ref(), message.into(), None);
+        self.faults.push(fault);
+    }
+
+    /// Where a key was given: for a key of a path also where the path defaults gave it.
+    fn origin_of(&self, key: &str) -> Option<Origin> {
+        if let Some(origin) = self.origins.get(key) {
+            return Some(origin.clone());
+        }
+        if let (true, Some((_, last))) = (key.starts_with("paths."), key.rsplit_once('.'))
+            && let Some(origin) = self.origins.get(&format!("pathDefaults.{last}"))
+        {
+            return Some(origin.clone());
+        }
+        let mut above = key;
+        while let Some((parent, _)) = above.rsplit_once('.') {
+            if let Some(origin) = self.origins.get(parent) {
+                return Some(origin.clone());
+            }
+            above = parent;
+        }
+        None
+    }
+
+    fn locate(
+        &self,
+        key: String,
+        origin: Option<&Origin>,
+        mut message: String,
+        hint: Option<String>,
+    ) -> Fault {
+        let mut fault = Fault { key, hint, ..Fault::default() };
+        match origin {
+            Some(Origin::Line(line)) => {
+                fault.file = self.file.map(Path::to_path_buf);
+                fault.line = Some(*line);
+            }
+            Some(Origin::Variable(name)) => {
+                message.push_str(&format!(" (environment variable {name})"));
+            }
+            Some(Origin::Argument(name)) => message.push_str(&format!(" (argument {name}=)")),
+            Some(Origin::Request | Origin::Default) | None => {}
+        }
+        fault.message = message;
+        fault
+    }
+}
+
+/// The candidate that was probably meant by `word`, if one is near.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 3).max(1))
+        .min_by_key(|(distance, candidate)| (*distance, candidate.len()))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Text from outside as it may stand in a message: bounded, and without line breaks.
+pub(crate) fn quoted(text: &str) -> String {
+    const MAX: usize = 60;
+    let short: String = text.chars().take(MAX).collect();
+    let more = if short.len() < text.len() { "…" } else { "" };
+    format!("\"{}{more}\"", short.escape_debug())
+}
