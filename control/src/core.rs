@@ -2,6 +2,7 @@
 
 use crate::auth::Authority;
 use crate::config::{Configuration, Faults};
+use crate::metrics::ControlCounters;
 use crate::world::World;
 use arc_swap::ArcSwap;
 use headwater_engine::Engine;
@@ -12,6 +13,7 @@ pub(crate) struct Core {
     pub(crate) engine: Engine,
     pub(crate) world: World,
     pub(crate) authority: Authority,
+    pub(crate) counters: Arc<ControlCounters>,
     configuration: ArcSwap<Configuration>,
 }
 

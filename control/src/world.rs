@@ -49,6 +49,8 @@ pub(crate) struct PathView {
     pub(crate) inbound_bytes: u64,
     pub(crate) inbound_frames_in_error: u64,
     pub(crate) outbound_bytes: u64,
+    /// What its logs hold now, on all shards.
+    pub(crate) log_bytes: u64,
 }
 
 /// What operators, hooks and webhooks are told of, as it happens.
