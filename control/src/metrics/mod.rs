@@ -6,8 +6,11 @@
 
 mod absent;
 mod control;
+#[cfg(test)]
+mod dashboard_tests;
 mod engine;
 mod filter;
+mod http;
 mod mediamtx;
 mod page;
 mod process;
@@ -16,7 +19,8 @@ mod snapshot;
 mod tests;
 
 pub(crate) use control::{CheckResult, ControlCounters, ReloadCounters, WebhookResult};
-pub(crate) use page::{Page, counter_sample, gauge_sample};
+pub(crate) use http::ControlPort;
+pub(crate) use page::Page;
 
 use crate::core::Core;
 use axum::Router;
@@ -27,7 +31,7 @@ use axum::routing::get;
 use filter::Filter;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use page::gauge_sample as sample;
+use page::gauge_sample;
 use snapshot::{PathLine, Snapshot};
 use std::io::Write;
 use std::sync::Arc;
@@ -46,8 +50,8 @@ const COMPRESS_FROM: usize = 1400;
 /// Produces families, on a blocking thread.
 pub(crate) type Source = Box<dyn Fn(&mut Page) + Send + Sync>;
 
-/// Everything of our own that a scrape shows, in its order. EXTRA SOURCES ARE ADDED HERE, such as the counters of the
-/// HTTP listeners: `Box::new(move |page| write_http(page, &counters))`.
+/// Everything of our own that a scrape shows, in its order. EXTRA SOURCES ARE ADDED HERE. The counters of the control
+/// ports come as `Box::new(move |page| http::write(page, &ports()))`.
 fn sources(core: &Arc<Core>) -> Vec<Source> {
     let (engine, control) = (Arc::clone(core), Arc::clone(core));
     vec![
@@ -165,7 +169,7 @@ fn gzip(text: &[u8]) -> Option<Vec<u8>> {
 /// What MediaMTX's families do not tell of a path.
 fn write_paths(page: &mut Page, paths: &[PathLine]) {
     let live = paths.iter().filter(|path| path.ready);
-    let samples = live.map(|path| sample(&[("path", &*path.name)], path.log_bytes as f64)).collect();
+    let samples = live.map(|path| gauge_sample(&[("path", &*path.name)], path.log_bytes as f64)).collect();
     page.gauges(
         "headwater_path_log_bytes",
         "Bytes of recent media held for the path, on all shards.",

@@ -94,6 +94,11 @@ fn small() -> Snapshot {
     world
 }
 
+fn port() -> ControlPort {
+    let (requests, refused) = (vec![("2xx", 12), ("4xx", 3)], vec![("head_timeout", 1)]);
+    ControlPort { name: "api", requests, refused, panics: 2, ..ControlPort::default() }
+}
+
 fn page_of(world: Snapshot, query: &[(&str, &str)]) -> String {
     let shards = [Arc::new(Counters::default()), Arc::new(Counters::default())];
     shards[1].turns.add(7);
@@ -104,6 +109,7 @@ fn page_of(world: Snapshot, query: &[(&str, &str)]) -> String {
     let sources: Vec<Source> = vec![
         Box::new(move |page| engine::write(page, &shards)),
         Box::new(move |page| control.write(page)),
+        Box::new(|page| http::write(page, &[port()])),
         Box::new(process::write),
     ];
     let world = std::sync::Mutex::new(Some(world));
@@ -124,7 +130,7 @@ fn families(page: &str) -> BTreeMap<&str, &str> {
 }
 
 /// The names that our page exports, for the test of the dashboard too.
-fn exported() -> BTreeSet<String> {
+pub(super) fn exported() -> BTreeSet<String> {
     let page = page_of(small(), &[]);
     let mut names = BTreeSet::new();
     for (name, kind) in families(&page) {
@@ -341,6 +347,24 @@ async fn a_scrape_waits_for_the_ones_before_it_but_not_for_ever() {
     let refused = scraper.router().oneshot(request("", "")).await.expect("an answer");
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     drop(held);
+}
+
+#[test]
+fn control_ports_show_their_requests_and_refusals() {
+    let page = page_of(empty(), &[("type", "headwater")]);
+    for line in [
+        "headwater_http_requests_total{class=\"4xx\",port=\"api\"} 3",
+        "headwater_http_refused_total{port=\"api\",reason=\"head_timeout\"} 1",
+        "headwater_http_panics_total{port=\"api\"} 2",
+        "headwater_http_connections_open{port=\"api\"} 0",
+    ] {
+        let sorted = |text: &str| {
+            let mut parts: Vec<_> = text.split(['{', ',', '}']).map(ToOwned::to_owned).collect();
+            parts.sort();
+            parts
+        };
+        assert!(page.lines().any(|shown| sorted(shown) == sorted(line)), "{line}");
+    }
 }
 
 #[test]
