@@ -16,6 +16,9 @@ use crate::ports::Ports;
 use crate::tls::Certificates;
 use crate::watch::Watch;
 use crate::world::{Happening, World};
+use crate::config::{Configuration, Faults};
+use crate::metrics::ControlCounters;
+use crate::world::World;
 use arc_swap::ArcSwap;
 use headwater_engine::records::Event;
 use headwater_engine::settings::Settings;
@@ -36,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) reload: Arc<ArcSwap<ReloadStatus>>,
     pub(crate) http_counters: Vec<Arc<HttpCounters>>,
     pub(crate) hook_counters: OnceLock<Arc<HookCounters>>,
+    pub(crate) authority: Authority,
+    pub(crate) counters: Arc<ControlCounters>,
     configuration: ArcSwap<Configuration>,
     source: Arc<Source>,
     parts: Mutex<Parts>,

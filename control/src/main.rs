@@ -8,7 +8,9 @@ mod auth;
 mod cli;
 mod config;
 mod core;
+mod metrics;
 mod processors;
+mod profiling;
 mod tls;
 mod world;
 
