@@ -6,8 +6,10 @@
 
 mod auth;
 mod cli;
+mod client;
 mod config;
 mod core;
+mod hooks;
 mod processors;
 mod tls;
 mod world;
