@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod core;
 mod hooks;
+mod places;
 mod processors;
 mod tls;
 mod world;

@@ -5,7 +5,8 @@
 //! password, cost next to nothing. Failures are not remembered: guessing stays as slow as it is meant to be.
 
 use super::counters::{AuthCounters, count};
-use super::memory::{Memory, Places};
+use super::memory::Memory;
+use crate::places::Places;
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordVerifier};
 use headwater_engine::access::{self, Credentials, Secret};

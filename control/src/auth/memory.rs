@@ -1,13 +1,12 @@
-//! What authentication remembers for a short while, and the places in front of what is slow.
+//! What authentication remembers for a short while.
 //!
 //! Keys are hashes with a random key of this process, so that memory holds no credentials and nobody outside can choose
 //! colliding ones. A [`Memory`] never holds more than it was made for, and forgets the oldest first.
 
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Names a question without telling it.
 pub(super) type Key = [u8; 32];
@@ -70,27 +69,6 @@ impl<V: Clone> Memory<V> {
     }
 }
 
-/// A number of places to do something slow in, and a number of places to wait for one.
-pub(super) struct Places {
-    working: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
-}
-
-impl Places {
-    pub(super) fn new(working_max: usize, waiting_max: usize) -> Places {
-        Places { working: Arc::new(Semaphore::new(working_max)), waiting: Arc::new(Semaphore::new(waiting_max)) }
-    }
-
-    /// Waits for a place; `None` if too many wait already.
-    pub(super) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.working).try_acquire_owned() {
-            return Some(place);
-        }
-        let _waiting = self.waiting.try_acquire().ok()?;
-        Arc::clone(&self.working).acquire_owned().await.ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,21 +108,5 @@ mod tests {
         let memory = Memory::<()>::new(1, Duration::ZERO);
         assert_ne!(memory.key(&[b"ab", b"c"]), memory.key(&[b"a", b"bc"]));
         assert_ne!(memory.key(&[b"a"]), Memory::<()>::new(1, Duration::ZERO).key(&[b"a"]));
-    }
-
-    #[tokio::test]
-    async fn nobody_waits_where_too_many_wait() {
-        let places = Arc::new(Places::new(1, 1));
-        let first = places.enter().await.expect("a free place");
-        let waiting = tokio::spawn({
-            let places = Arc::clone(&places);
-            async move { places.enter().await.is_some() }
-        });
-        while places.waiting.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        assert!(places.enter().await.is_none(), "the place to wait in is taken");
-        drop(first);
-        assert!(waiting.await.expect("no panic"));
     }
 }

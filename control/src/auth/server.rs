@@ -6,8 +6,9 @@
 //! like it, which are asked as one while it is under way.
 
 use super::counters::{AuthCounters, count};
-use super::memory::{Key, Memory, Places};
+use super::memory::{Key, Memory};
 use crate::client::{chain, one_line};
+use crate::places::Places;
 use headwater_engine::access::{Request, Verdict};
 use serde_json::json;
 use std::collections::HashMap;
