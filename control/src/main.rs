@@ -6,9 +6,12 @@
 
 mod auth;
 mod cli;
+mod client;
 mod config;
 mod core;
 mod metrics;
+mod hooks;
+mod places;
 mod processors;
 mod profiling;
 mod tls;

@@ -1,0 +1,312 @@
+//! Hooks: commands that run, and webhooks that are sent, when something begins or ends.
+//!
+//! Source: MediaMTX's `runOn…` keys. A command of a beginning (connection, path configured, path available, publisher
+//! there, reader) belongs to what began and is told to end with it; then the command of the end runs once. Commands are
+//! taken from the configuration in force at the time. Should happenings come faster than they are taken, what was missed
+//! is found by comparing with the live world, so that no command outlives what it belongs to.
+
+mod command;
+mod counters;
+mod event;
+mod paths;
+mod runner;
+mod webhook;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use counters::HookCounters;
+pub(crate) use event::Kind;
+
+use crate::config::{Configuration, PathConfiguration};
+use crate::core::Core;
+use crate::world::{Happening, World};
+use command::Variables;
+use counters::count;
+use event::{Event, Subject};
+use headwater_engine::records::{Protocol, SessionState};
+use runner::{Attached, Job, Runner};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use webhook::{Settings, Webhook};
+
+/// The running hooks. Dropped, they end as with [`Hooks::stop`], unless the runtime ends before.
+pub(crate) struct Hooks {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    counters: Arc<HookCounters>,
+}
+
+impl Hooks {
+    /// Starts to listen to the world, and the commands of configured paths. Needs the runtime.
+    pub(crate) fn run(core: Arc<Core>) -> Hooks {
+        let counters = Arc::new(HookCounters::default());
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(listen(core, stopped, Arc::clone(&counters)));
+        Hooks { stop, task, counters }
+    }
+
+    pub(crate) fn counters(&self) -> Arc<HookCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Ends all commands, after the commands of the end of whatever still lives. Takes up to twice `hookStopTimeout`.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        if self.task.await.is_err() {
+            tracing::error!("the task of the hooks ended by a panic");
+        }
+    }
+}
+
+async fn listen(core: Arc<Core>, mut stopped: watch::Receiver<bool>, counters: Arc<HookCounters>) {
+    let mut happenings = core.world.listen();
+    let mut dispatcher = Dispatcher::new(counters);
+    dispatcher.configure(core.configuration());
+    dispatcher.compare(&core.world);
+    loop {
+        let next = tokio::select! {
+            next = happenings.recv() => next,
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+        };
+        dispatcher.configure(core.configuration());
+        match next {
+            Ok(happening) => dispatcher.handle(&happening),
+            Err(RecvError::Lagged(missed)) => {
+                dispatcher.counters.happenings_missed.fetch_add(missed, Relaxed);
+                tracing::warn!("hooks missed {missed} happenings and compare with the live world");
+                dispatcher.compare(&core.world);
+            }
+            Err(RecvError::Closed) => break,
+        }
+    }
+    while let Ok(happening) = happenings.try_recv() {
+        dispatcher.handle(&happening);
+    }
+    dispatcher.finish().await;
+}
+
+/// Turns happenings into commands and webhooks.
+struct Dispatcher {
+    configuration: Arc<Configuration>,
+    /// What has begun and has something to do when it ends.
+    begun: HashMap<Subject, Begun>,
+    runner: Runner,
+    webhook: Option<Webhook>,
+    counters: Arc<HookCounters>,
+}
+
+struct Begun {
+    event: Event,
+    /// The command and whether it restarts, to see whether the configuration changed it.
+    command: (String, bool),
+    attached: Option<Attached>,
+}
+
+impl Dispatcher {
+    fn new(counters: Arc<HookCounters>) -> Dispatcher {
+        Dispatcher {
+            configuration: Arc::default(),
+            begun: HashMap::new(),
+            runner: Runner::new(Arc::clone(&counters)),
+            webhook: None,
+            counters,
+        }
+    }
+
+    /// Takes over a configuration: what runs goes on, except for the commands of configured paths that changed.
+    fn configure(&mut self, configuration: Arc<Configuration>) {
+        if Arc::ptr_eq(&configuration, &self.configuration) {
+            return;
+        }
+        self.configuration = configuration;
+        let settings = Settings::of(&self.configuration.global);
+        if settings.as_ref() != self.webhook.as_ref().map(|webhook| &webhook.settings) {
+            self.webhook = settings.and_then(|settings| {
+                let opened = Webhook::open(settings, &self.counters);
+                opened.map_err(|reason| tracing::error!("webhookAddress: {reason}; no webhooks are sent")).ok()
+            });
+        }
+        self.configure_init();
+    }
+
+    fn configure_init(&mut self) {
+        let configuration = Arc::clone(&self.configuration);
+        let exact = configuration.paths.iter().filter(|(name, _)| paths::is_exact(name));
+        let wanted: HashMap<Arc<str>, (String, bool)> = exact
+            .map(|(name, path)| {
+                let keys = &path.effective;
+                (Arc::from(name.as_str()), (keys.run_on_init.clone(), keys.run_on_init_restart))
+            })
+            .collect();
+        self.begun.retain(|subject, _| match subject {
+            Subject::Init(name) => wanted.contains_key(name),
+            _ => true,
+        });
+        for (name, command) in wanted {
+            let subject = Subject::Init(Arc::clone(&name));
+            let predecessor = match self.begun.remove(&subject) {
+                Some(begun) if begun.command == command => {
+                    self.begun.insert(subject, begun);
+                    continue;
+                }
+                Some(begun) => begun.attached,
+                None => None,
+            };
+            self.begin_after(Event::of_configured_path(&name), predecessor);
+        }
+    }
+
+    fn handle(&mut self, happening: &Happening) {
+        match happening {
+            Happening::ConnectionOpened(view) => self.begin(Event::of_connection(Kind::Connect, view)),
+            Happening::ConnectionClosed { connection, .. } => {
+                self.end(&Event::of_connection(Kind::Disconnect, connection));
+            }
+            Happening::PathAvailable { path, source, query } => {
+                self.begin(Event::of_path(Kind::Available, path, source.as_ref(), query));
+            }
+            Happening::PathUnavailable { path, source, query } => {
+                self.end(&Event::of_path(Kind::Unavailable, path, source.as_ref(), query));
+            }
+            Happening::PathOnline { path, source, query } => {
+                self.begin(Event::of_path(Kind::Online, path, source.as_ref(), query));
+            }
+            Happening::PathOffline { path, source, query } => {
+                self.end(&Event::of_path(Kind::Offline, path, source.as_ref(), query));
+            }
+            Happening::SessionStarted(view) if view.state == SessionState::Read => {
+                self.begin(Event::of_reader(Kind::Read, view));
+            }
+            Happening::SessionEnded { session, .. } => {
+                let event = Event::of_reader(Kind::Unread, session);
+                if session.state == SessionState::Read || self.begun.contains_key(&event.subject) {
+                    self.end(&event);
+                }
+            }
+            Happening::SessionStarted(_)
+            | Happening::ConfigurationChanged { .. }
+            | Happening::ConfigurationRefused { .. } => {}
+        }
+    }
+
+    fn begin(&mut self, event: Event) {
+        self.begin_after(event, None);
+    }
+
+    fn begin_after(&mut self, event: Event, predecessor: Option<Attached>) {
+        if self.begun.contains_key(&event.subject) {
+            return;
+        }
+        let (keys, variables) = self.look_up(&event);
+        let (line, restart) = self.command(event.kind, keys.as_deref());
+        self.tell(&event, &variables);
+        let attached = (!line.is_empty()).then(|| {
+            let job = self.job(&event, line.clone(), restart, variables);
+            self.runner.attach(job, predecessor)
+        });
+        let told_of_end = |webhook: &Webhook| event.kind.end().is_some_and(|kind| webhook.wants(kind));
+        let ends = event.kind.end().is_some_and(|kind| !self.command(kind, keys.as_deref()).0.is_empty());
+        // A configured path is kept in any case, so that its end and its changes are seen.
+        if attached.is_some() || ends || event.kind == Kind::Init || self.webhook.as_ref().is_some_and(told_of_end) {
+            self.begun.insert(event.subject.clone(), Begun { event, command: (line, restart), attached });
+        }
+    }
+
+    fn end(&mut self, event: &Event) {
+        // Tells its command to end.
+        self.begun.remove(&event.subject);
+        let (keys, variables) = self.look_up(event);
+        self.tell(event, &variables);
+        let (line, _) = self.command(event.kind, keys.as_deref());
+        if !line.is_empty() {
+            let job = self.job(event, line, false, variables);
+            self.runner.once(job);
+        }
+    }
+
+    /// Ends what is gone and begins what is there, for happenings that were missed.
+    fn compare(&mut self, world: &World) {
+        let mut there = Vec::new();
+        for protocol in Protocol::ALL {
+            let connections = world.connections(protocol);
+            there.extend(connections.iter().map(|view| Event::of_connection(Kind::Connect, view)));
+            let sessions = world.sessions(protocol);
+            let readers = sessions.iter().filter(|view| view.state == SessionState::Read);
+            there.extend(readers.map(|view| Event::of_reader(Kind::Read, view)));
+        }
+        for path in world.paths() {
+            let source = path.source.as_ref();
+            let session = source.and_then(|party| world.session(party.id));
+            let query = session.as_ref().map_or("", |session| &session.record.query);
+            there.push(Event::of_path(Kind::Available, &path.name, source, query));
+            if path.online.is_some() {
+                there.push(Event::of_path(Kind::Online, &path.name, source, query));
+            }
+        }
+        let subjects: HashSet<&Subject> = there.iter().map(|event| &event.subject).collect();
+        let gone = |event: &Event| event.kind != Kind::Init && !subjects.contains(&event.subject);
+        let ends: Vec<Event> =
+            self.begun.values().filter(|begun| gone(&begun.event)).filter_map(|begun| begun.event.end()).collect();
+        ends.iter().for_each(|event| self.end(event));
+        there.into_iter().for_each(|event| self.begin(event));
+    }
+
+    /// Ends all that has begun, and waits for it.
+    async fn finish(mut self) {
+        let ends: Vec<Event> = self.begun.values().filter_map(|begun| begun.event.end()).collect();
+        ends.iter().for_each(|event| self.end(event));
+        self.begun.clear();
+        let patience = self.configuration.global.hook_stop_timeout;
+        let webhook = self.webhook.take();
+        let webhooks = async {
+            if let Some(webhook) = webhook {
+                webhook.finish(patience).await;
+            }
+        };
+        tokio::join!(self.runner.finish(patience), webhooks);
+    }
+
+    /// The keys of the event's path, and all its variables.
+    fn look_up(&self, event: &Event) -> (Option<Arc<PathConfiguration>>, Variables) {
+        let path = event.path.as_deref();
+        let (keys, groups) = path.and_then(|path| paths::find(&self.configuration, path)).unzip();
+        let address = &self.configuration.global.rtsp_address;
+        let mut variables = event::of_configuration(address, path, groups.as_deref().unwrap_or_default());
+        variables.extend(event.variables.iter().cloned());
+        (keys, variables)
+    }
+
+    /// The command of an event and whether it restarts; empty where there is none.
+    fn command(&self, kind: Kind, path: Option<&PathConfiguration>) -> (String, bool) {
+        let global = &self.configuration.global;
+        let (line, restart) = match (kind, path) {
+            (Kind::Connect, _) => (&global.run_on_connect, global.run_on_connect_restart),
+            (Kind::Disconnect, _) => (&global.run_on_disconnect, false),
+            (_, None) => return (String::new(), false),
+            (Kind::Init, Some(path)) => (&path.run_on_init, path.run_on_init_restart),
+            (Kind::Available, Some(path)) => (&path.run_on_available, path.run_on_available_restart),
+            (Kind::Unavailable, Some(path)) => (&path.run_on_unavailable, false),
+            (Kind::Online, Some(path)) => (&path.run_on_online, path.run_on_online_restart),
+            (Kind::Offline, Some(path)) => (&path.run_on_offline, false),
+            (Kind::Read, Some(path)) => (&path.run_on_read, path.run_on_read_restart),
+            (Kind::Unread, Some(path)) => (&path.run_on_unread, false),
+        };
+        (line.clone(), restart)
+    }
+
+    fn job(&self, event: &Event, line: String, restart: bool, variables: Variables) -> Job {
+        let patience = self.configuration.global.hook_stop_timeout;
+        Job { hook: event.kind.hook(), about: event.about(), line, restart, variables, patience }
+    }
+
+    fn tell(&self, event: &Event, variables: &Variables) {
+        if let Some(webhook) = &self.webhook {
+            webhook.send(event, variables);
+        }
+    }
+}
