@@ -10,21 +10,19 @@ use crate::config::{Configuration, Faults, Loaded, Source};
 use crate::engine_settings;
 use crate::hooks::HookCounters;
 use crate::http::counters::HttpCounters;
+use crate::keyring::Keyring;
 use crate::logs::Logs;
+use crate::metrics::ReloadCounters;
 use crate::persist;
 use crate::ports::Ports;
-use crate::tls::Certificates;
 use crate::watch::Watch;
 use crate::world::{Happening, World};
-use crate::config::{Configuration, Faults};
-use crate::metrics::ControlCounters;
-use crate::world::World;
 use arc_swap::ArcSwap;
 use headwater_engine::records::Event;
 use headwater_engine::settings::Settings;
 use headwater_engine::{Engine, StartError};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
@@ -38,9 +36,10 @@ pub(crate) struct Core {
     pub(crate) authority: Arc<Authority>,
     pub(crate) reload: Arc<ArcSwap<ReloadStatus>>,
     pub(crate) http_counters: Vec<Arc<HttpCounters>>,
-    pub(crate) hook_counters: OnceLock<Arc<HookCounters>>,
-    pub(crate) authority: Authority,
-    pub(crate) counters: Arc<ControlCounters>,
+    pub(crate) hook_counters: Arc<HookCounters>,
+    pub(crate) reloads: ReloadCounters,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) keyring: Keyring,
     configuration: ArcSwap<Configuration>,
     source: Arc<Source>,
     parts: Mutex<Parts>,
@@ -50,8 +49,6 @@ pub(crate) struct Core {
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) ports: Ports,
-    pub(crate) certificates: Certificates,
-    pub(crate) logs: Arc<Logs>,
     pub(crate) watch: Option<Watch>,
     /// The configuration file, if there is one.
     pub(crate) file: Option<PathBuf>,
@@ -81,6 +78,8 @@ impl Core {
         engine: Engine,
         source: Source,
         configuration: Configuration,
+        logs: Arc<Logs>,
+        keyring: Keyring,
         parts: Parts,
     ) -> Core {
         let authority = Arc::new(Authority::default());
@@ -96,7 +95,10 @@ impl Core {
             authority,
             reload: Arc::new(ArcSwap::from_pointee(status)),
             http_counters: parts.ports.counters().collect(),
-            hook_counters: OnceLock::new(),
+            hook_counters: Arc::default(),
+            reloads: ReloadCounters::default(),
+            logs,
+            keyring,
             configuration: ArcSwap::from_pointee(configuration),
             source: Arc::new(source),
             parts: Mutex::new(parts),
@@ -113,6 +115,11 @@ impl Core {
         self.parts.lock().await
     }
 
+    /// Certificates that changed on disk and could not be used.
+    pub(crate) fn certificates_refused(&self) -> u64 {
+        self.keyring.refused()
+    }
+
     /// Opens the control ports for the first time.
     ///
     /// # Errors
@@ -120,10 +127,8 @@ impl Core {
     pub(crate) async fn open_ports(self: &Arc<Self>) -> Result<(), ChangeError> {
         let configuration = self.configuration();
         let mut parts = self.parts.lock().await;
-        let Parts { ports, certificates, .. } = &mut *parts;
-        let mut tls = |cert: &str, key: &str| certificates.for_http(cert, key);
-        let change = ports.prepare(self, &configuration.global, &mut tls).await;
-        ports.commit(change.map_err(ChangeError::Failed)?);
+        let change = parts.ports.prepare(self, &configuration.global).await.map_err(ChangeError::Failed)?;
+        parts.ports.commit(change);
         Ok(())
     }
 
@@ -182,6 +187,10 @@ impl Core {
         status.file = parts.file.clone();
         status.reloads += 1;
         status.refused = None;
+        match result {
+            Ok(()) => self.reloads.succeeded(),
+            Err(_) => self.reloads.failed(),
+        }
         if let Err(error) = result {
             status.reloads_refused += 1;
             let faults = error.to_string();
@@ -209,23 +218,22 @@ impl Core {
             self.configuration.store(Arc::clone(after));
             return Ok(());
         }
-        let tls = rtsps_certificate(&mut parts.certificates, after)?;
+        let tls = rtsps_certificate(&self.keyring, after)?;
         let settings = engine_settings::of(after, tls, Some((&before, &parts.settings)))?;
-        let Parts { ports, certificates, .. } = &mut *parts;
-        let mut tls = |cert: &str, key: &str| certificates.for_http(cert, key);
-        let change = ports.prepare(self, &after.global, &mut tls).await.map_err(ChangeError::Failed)?;
+        let change = parts.ports.prepare(self, &after.global).await.map_err(ChangeError::Failed)?;
         let before_listening = self.engine.listening();
         self.engine.apply(settings.clone())?;
         parts.ports.commit(change);
         parts.settings = settings;
         self.configuration.store(Arc::clone(after));
         self.authority.configure(after);
-        parts.logs.apply(&after.global).map_err(ChangeError::Failed)?;
+        self.logs.apply(&after.global);
+        self.keyring.retain(&parts.ports.certificates(rtsps_files(after)));
         for listening in self.engine.listening().iter().filter(|now| !before_listening.contains(now)) {
             let (protocol, transport, address) = (listening.protocol, listening.transport, listening.address);
             tracing::info!(protocol, transport, %address, "listening");
         }
-        parts.watch_files(after);
+        parts.watch_files(&self.keyring);
         if before.global.shards != after.global.shards {
             tracing::warn!("shards: the number of shards changes only with a restart");
         }
@@ -262,28 +270,34 @@ impl Core {
 
 impl Parts {
     /// Watches the configuration file and the certificates that are in use.
-    pub(crate) fn watch_files(&mut self, configuration: &Configuration) {
+    pub(crate) fn watch_files(&mut self, keyring: &Keyring) {
         let candidates = || ["headwater.yml", "mediamtx.yml"].map(PathBuf::from).to_vec();
         let mut files = self.file.clone().map_or_else(candidates, |file| vec![file]);
-        files.extend(self.certificates.files());
+        files.extend(keyring.files());
         if let Some(watch) = &mut self.watch {
             watch.set_paths(files);
         }
-        let _ = configuration;
     }
 }
 
 /// The TLS configuration of the RTSPS listener, if there is to be one.
 pub(crate) fn rtsps_certificate(
-    certificates: &mut Certificates,
+    keyring: &Keyring,
     configuration: &Configuration,
 ) -> Result<Option<Arc<rustls::ServerConfig>>, Faults> {
     let global = &configuration.global;
     if !engine_settings::wants_rtsps(global) {
         return Ok(None);
     }
-    let config = certificates.for_rtsps(&global.rtsp_server_cert, &global.rtsp_server_key);
+    let config = keyring.for_rtsps(&global.rtsp_server_cert, &global.rtsp_server_key);
     config.map(Some).map_err(|error| Faults::of(format!("rtspServerCert, rtspServerKey: {error}")))
+}
+
+/// The files of the RTSPS listener's certificate, if there is to be one.
+fn rtsps_files(configuration: &Configuration) -> Option<(String, String)> {
+    let global = &configuration.global;
+    let files = || (global.rtsp_server_cert.clone(), global.rtsp_server_key.clone());
+    engine_settings::wants_rtsps(global).then(files)
 }
 
 /// A few names, and how many more there are.

@@ -1,99 +1,250 @@
-//! The Headwater server: reads the command line, starts the engine, and stays until it is told to end.
+//! The Headwater server: reads its configuration, starts the engine, and stays until it is told to end.
 //!
+//! ```text
+//! core           what all parts share; puts a changed configuration in force
+//! ├── config     keys, layers, faults       ├── persist, config_file   changes written back to the file
+//! ├── world      what is live, from the engine's events
+//! ├── ports      the control ports ── http ── api, metrics, profiling
+//! ├── auth       who may do what            ├── hooks      commands and webhooks
+//! └── logs, systemd, watch, keyring (tls)   engine_settings   from configuration to engine
+//! ```
 //! This thread is the control core. It carries no media; shards never wait for it.
 
-#![allow(dead_code, unused_imports)] // while the parts are being written
-
+mod api;
 mod auth;
 mod cli;
 mod client;
 mod config;
+mod config_file;
 mod core;
-mod metrics;
+mod engine_settings;
 mod hooks;
+mod http;
+mod keyring;
+mod logs;
+mod metrics;
+mod persist;
 mod places;
+mod ports;
 mod processors;
 mod profiling;
+mod systemd;
 mod tls;
+mod watch;
 mod world;
 
 use anyhow::Context;
 use clap::Parser;
 use cli::Cli;
+use config::{Loaded, Source};
+use core::{Core, Parts};
 use headwater_engine::{Engine, Listening};
+use hooks::Hooks;
+use keyring::Keyring;
+use logs::Logs;
+use ports::Ports;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
+use systemd::Systemd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tokio::sync::{Notify, mpsc};
+use watch::Watch;
 
 /// The engine gives itself one second to flush; a shard that does not end by then is left to the kernel.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(1700);
-/// Log lines that wait for a slow reader of standard error, a few MiB at most.
-const LOG_LINES_MAX: usize = 8192;
+/// A shard that has not ended a turn for this long is stuck.
+const SHARD_STUCK: Duration = Duration::from_secs(5);
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let (dropped_lines, _flush_at_the_end) = start_logging(&cli);
-    match start(&cli, &dropped_lines) {
+    if cli.reference {
+        return print(&config::reference());
+    }
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let source = Source::new(cli.file.as_deref(), environment, &cli.set);
+    let loaded = match source.load() {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            complain(&format!("{faults}\nthe configuration has faults, nothing was started"));
+            return ExitCode::FAILURE;
+        }
+    };
+    if cli.print_config {
+        return print(&loaded.configuration.yaml());
+    }
+    if cli.check_config {
+        return report(&loaded);
+    }
+    let logs = match Logs::start(&loaded.configuration.global) {
+        Ok(logs) => Arc::new(logs),
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    match start(source, loaded, Arc::clone(&logs)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
+            // The log may go elsewhere than to whoever started this.
+            complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(cli: &Cli, dropped_lines: &ErrorCounter) -> anyhow::Result<()> {
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "headwater: {text}");
+}
+
+/// What `--check-config` says of a valid configuration.
+fn report(loaded: &Loaded) -> ExitCode {
+    let mut text = String::new();
+    for warning in &loaded.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    for key in loaded.configuration.not_in_effect() {
+        text.push_str(&format!("not in effect: {key}\n"));
+    }
+    let keyring = Keyring::default();
+    let tls = match core::rtsps_certificate(&keyring, &loaded.configuration) {
+        Ok(tls) => tls,
+        Err(faults) => {
+            complain(&faults.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(faults) = engine_settings::of(&loaded.configuration, tls, None) {
+        complain(&faults.to_string());
+        return ExitCode::FAILURE;
+    }
+    let what = loaded.file.as_ref().map_or("the configuration".to_owned(), |file| file.display().to_string());
+    text.push_str(&format!("{what} is valid\n"));
+    print(&text)
+}
+
+fn start(source: Source, loaded: Loaded, logs: Arc<Logs>) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed twice"))?;
-    let settings = cli.settings()?;
-    let shards = settings.shards;
-    let control = processors::for_control(shards);
-    let engine = Engine::start(settings, || {})?;
+    say_what_was_read(&loaded);
+    let Loaded { configuration, file, .. } = loaded;
+    let keyring = Keyring::default();
+    let tls = core::rtsps_certificate(&keyring, &configuration)?;
+    let settings = engine_settings::of(&configuration, tls, None)?;
+    let control = processors::for_control(settings.shards);
+    let events = Arc::new(Notify::new());
+    let engine = Engine::start(settings.clone(), {
+        let events = Arc::clone(&events);
+        move || events.notify_one()
+    })?;
     processors::pin_this_thread(&control);
-    announce(&engine, shards).context("cannot write to standard output")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_name("control-worker")
         .build()
         .context("cannot start the control core's runtime")?;
-    let name = runtime.block_on(wait_for_the_end(&engine, dropped_lines))?;
+    let parts = Parts { settings, ports: Ports::new(), watch: None, file };
+    let core = Arc::new(Core::new(engine, source, configuration, logs, keyring, parts));
+    let result = runtime.block_on(serve(core, events));
+    // What still runs on other threads (a profile, a hash) is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// Says at start what an operator should know of the configuration.
+fn say_what_was_read(loaded: &Loaded) {
+    match &loaded.file {
+        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
+        None => tracing::info!("no configuration file: every path is open for everybody"),
+    }
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let idle = loaded.configuration.not_in_effect();
+    if !idle.is_empty() {
+        tracing::warn!("configured, but not in effect in this version: {}", idle.join("; "));
+    }
+}
+
+/// Runs the control core until a signal ends it.
+async fn serve(core: Arc<Core>, events: Arc<Notify>) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    tokio::spawn(Arc::clone(&core).take_events(events));
+    core.open_ports().await?;
+    let hooks = Hooks::run(Arc::clone(&core));
+    let (changed, changes) = mpsc::channel(1);
+    {
+        let mut parts = core.parts().await;
+        parts.watch = Some(Watch::new(Vec::new(), changed));
+        parts.watch_files(&core.keyring);
+        announce(&core.engine, &parts.ports, parts.settings.shards)
+            .context("cannot write to standard output")?;
+    }
+    let (soft, hard) = systemd::open_files();
+    tracing::info!(open_files = soft, open_files_max = hard, "limits");
+    let systemd = Arc::new(Systemd::from_environment());
+    systemd.ready("serving");
+    let (alive, watchdog) = (Arc::clone(&core), Arc::clone(&systemd));
+    tokio::spawn(async move { watchdog.watch(|| all_shards_turn(&alive.engine)).await });
+    tokio::spawn(follow_files(Arc::clone(&core), Arc::clone(&systemd), changes));
+    let name = signals.until_the_end(&core, &systemd).await;
     tracing::info!("{name}: telling sessions and shutting down");
-    if !engine.shut_down(SHUTDOWN_PATIENCE) {
+    systemd.stopping();
+    let engine = Arc::clone(&core);
+    let shards = tokio::task::spawn_blocking(move || engine.engine.shut_down(SHUTDOWN_PATIENCE));
+    let (ended, ()) = tokio::join!(shards, hooks.stop());
+    if !ended.unwrap_or(false) {
         tracing::warn!("not all shards ended in time; their connections are cut");
     }
     Ok(())
 }
 
-/// Log lines are written by a thread of their own, from a bounded buffer: a shard never waits for whoever reads them.
-/// Returns the count of lines that found the buffer full, and what flushes it in the end.
-fn start_logging(cli: &Cli) -> (ErrorCounter, WorkerGuard) {
-    use std::io::IsTerminal;
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(LOG_LINES_MAX)
-        .thread_name("log")
-        .finish(std::io::stderr());
-    let dropped_lines = writer.error_counter();
-    tracing_subscriber::fmt()
-        .with_max_level(cli.log_level)
-        .with_writer(writer)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    (dropped_lines, guard)
+/// Whether every shard ends its turns.
+fn all_shards_turn(engine: &Engine) -> bool {
+    engine.activities().iter().all(|shard| shard.since < SHARD_STUCK)
+}
+
+/// Reads the configuration and the certificates again when their files change.
+async fn follow_files(core: Arc<Core>, systemd: Arc<Systemd>, mut changes: mpsc::Receiver<()>) {
+    while changes.recv().await.is_some() {
+        reload(&core, &systemd).await;
+    }
+}
+
+async fn reload(core: &Arc<Core>, systemd: &Systemd) {
+    systemd.reloading();
+    let certificates = Arc::clone(core);
+    let _ = tokio::task::spawn_blocking(move || certificates.keyring.reload()).await;
+    // What was wrong has been logged and counted.
+    let _ = core.reload().await;
+    systemd.ready("serving");
 }
 
 /// Says what the server listens on, in lines that people and scripts can read, and how to try it.
-fn announce(engine: &Engine, shards: usize) -> std::io::Result<()> {
+fn announce(engine: &Engine, ports: &Ports, shards: usize) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let plural = if shards == 1 { "" } else { "s" };
     writeln!(out, "headwater {} is running with {shards} shard{plural}", env!("CARGO_PKG_VERSION"))?;
-    for Listening { protocol, transport, address } in engine.listening().iter().copied() {
-        writeln!(out, "listening  {protocol:<5}  {transport}  {address}")?;
+    let listening = engine.listening();
+    for Listening { protocol, transport, address } in &listening {
+        writeln!(out, "listening  {protocol:<7}  {transport}  {address}")?;
     }
-    if let Some(rtsp) = engine.listening().iter().find(|listening| listening.protocol == "rtsp") {
+    for (name, address) in ports.listening() {
+        writeln!(out, "listening  {name:<7}  tcp  {address}")?;
+    }
+    if let Some(rtsp) = listening.iter().find(|listening| listening.protocol == "rtsp") {
         let ip = rtsp.address.ip();
         let host = if ip.is_unspecified() { "127.0.0.1".to_owned() } else { ip.to_string() };
         let host = if host.contains(':') { format!("[{host}]") } else { host };
@@ -107,25 +258,46 @@ fn announce(engine: &Engine, shards: usize) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Waits for SIGINT or SIGTERM; SIGUSR1 writes the counters to the log. Returns the signal's name.
-async fn wait_for_the_end(engine: &Engine, dropped_lines: &ErrorCounter) -> anyhow::Result<&'static str> {
-    let listen = |kind: SignalKind| signal(kind).context("cannot listen for signals");
-    let mut interrupt: Signal = listen(SignalKind::interrupt())?;
-    let mut terminate: Signal = listen(SignalKind::terminate())?;
-    let mut user: Signal = listen(SignalKind::user_defined1())?;
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => return Ok("SIGINT"),
-            _ = terminate.recv() => return Ok("SIGTERM"),
-            _ = user.recv() => log_counters(engine, dropped_lines),
+/// The signals this process takes.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+    user_1: Signal,
+    user_2: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Signals> {
+        let listen = |kind: SignalKind| signal(kind).context("cannot listen for signals");
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
+            user_1: listen(SignalKind::user_defined1())?,
+            user_2: listen(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Waits for SIGINT or SIGTERM and returns its name. SIGHUP reloads, SIGUSR1 writes the counters to the log, SIGUSR2
+    /// reopens the log file.
+    async fn until_the_end(&mut self, core: &Arc<Core>, systemd: &Systemd) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.hang_up.recv() => reload(core, systemd).await,
+                _ = self.user_1.recv() => log_counters(core),
+                _ = self.user_2.recv() => core.logs.reopen(),
+            }
         }
     }
 }
 
 /// One line with the sum over the shards of every counter that is not zero.
-fn log_counters(engine: &Engine, dropped_lines: &ErrorCounter) {
+fn log_counters(core: &Core) {
     let mut line = String::from("counters");
-    let all: Vec<Vec<_>> = engine.counters().iter().map(|counters| counters.each().collect()).collect();
+    let all: Vec<Vec<_>> = core.engine.counters().iter().map(|counters| counters.each().collect()).collect();
     for index in 0..all.first().map_or(0, Vec::len) {
         let (name, ..) = all[0][index];
         let sum: u64 = all.iter().map(|shard| shard[index].2).fold(0, u64::wrapping_add);
@@ -133,8 +305,8 @@ fn log_counters(engine: &Engine, dropped_lines: &ErrorCounter) {
             line.push_str(&format!(" {name}={sum}"));
         }
     }
-    if dropped_lines.dropped_lines() > 0 {
-        line.push_str(&format!(" log_lines_dropped={}", dropped_lines.dropped_lines()));
+    if core.logs.dropped_lines() > 0 {
+        line.push_str(&format!(" log_lines_dropped={}", core.logs.dropped_lines()));
     }
     tracing::info!("{line}");
 }

@@ -10,7 +10,6 @@ use crate::http::address::Address;
 use crate::http::counters::HttpCounters;
 use crate::http::gate::Gate;
 use crate::http::{Listener, Plan, Rules};
-use crate::tls::Certificates;
 use crate::{metrics, profiling};
 use axum::Router;
 use headwater_engine::access::Action;
@@ -81,9 +80,6 @@ impl Port {
     }
 }
 
-/// Gives the TLS configuration for a certificate and key.
-pub(crate) type Tls<'a> = &'a mut dyn FnMut(&str, &str) -> Result<Arc<rustls::ServerConfig>, String>;
-
 /// The ports that are open.
 pub(crate) struct Ports {
     open: Vec<(Port, Wanted, Listener)>,
@@ -117,17 +113,12 @@ impl Ports {
     ///
     /// # Errors
     /// What cannot be listened on, or a certificate that cannot be used; nothing has changed then.
-    pub(crate) async fn prepare(
-        &self,
-        core: &Arc<Core>,
-        global: &Global,
-        tls: Tls<'_>,
-    ) -> Result<PortsChange, String> {
+    pub(crate) async fn prepare(&self, core: &Arc<Core>, global: &Global) -> Result<PortsChange, String> {
         let mut change = PortsChange { opened: Vec::new(), kept: Vec::new() };
         for port in PORTS {
             let Some(wanted) = port.wanted(global) else { continue };
             let secure = match &wanted.tls {
-                Some((cert, key)) => Some(tls(cert, key)?),
+                Some((cert, key)) => Some(core.keyring.for_http(cert, key)?),
                 None => None,
             };
             let stays = self.open.iter().any(|(open, now, _)| {
@@ -175,6 +166,12 @@ impl Ports {
         self.open = stay;
     }
 
+    /// The certificates of the ports, and another one.
+    pub(crate) fn certificates(&self, other: Option<(String, String)>) -> Vec<(String, String)> {
+        let of_ports = self.open.iter().filter_map(|(_, wanted, _)| wanted.tls.clone());
+        of_ports.chain(other).collect()
+    }
+
     fn counters_of(&self, port: Port) -> Arc<HttpCounters> {
         let (_, counters) = self.counters.iter().find(|(of, _)| *of == port).expect("every port has counters");
         Arc::clone(counters)
@@ -190,7 +187,7 @@ impl Wanted {
 fn router(port: Port, core: &Arc<Core>, counters: &Arc<HttpCounters>) -> Router {
     let gate = Gate::new(port.action(), Arc::clone(core), Arc::clone(counters));
     match port {
-        Port::Api => api::router(Api::new(Arc::clone(core)), &gate),
+        Port::Api => api::router(Api::new(Arc::clone(core), Arc::clone(&core.reload)), &gate),
         Port::Metrics => gate.require(metrics::router(Arc::clone(core))),
         Port::Pprof => gate.require(profiling::router(Arc::clone(core))),
     }

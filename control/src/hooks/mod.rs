@@ -38,20 +38,15 @@ use webhook::{Settings, Webhook};
 pub(crate) struct Hooks {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
-    counters: Arc<HookCounters>,
 }
 
 impl Hooks {
     /// Starts to listen to the world, and the commands of configured paths. Needs the runtime.
     pub(crate) fn run(core: Arc<Core>) -> Hooks {
-        let counters = Arc::new(HookCounters::default());
+        let counters = Arc::clone(&core.hook_counters);
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(listen(core, stopped, Arc::clone(&counters)));
-        Hooks { stop, task, counters }
-    }
-
-    pub(crate) fn counters(&self) -> Arc<HookCounters> {
-        Arc::clone(&self.counters)
+        let task = tokio::spawn(listen(core, stopped, counters));
+        Hooks { stop, task }
     }
 
     /// Ends all commands, after the commands of the end of whatever still lives. Takes up to twice `hookStopTimeout`.

@@ -1,52 +1,14 @@
 //! What the control core counts of its own work: reloads, authentication, hooks, webhooks, and what it lost.
 
 use super::page::{Distribution, Page, counter_sample, histogram_sample};
+use crate::auth::{AuthCounters, BUCKETS, Outcome};
 use crate::config::values::AuthMethod;
+use crate::core::Core;
+use crate::hooks::HookCounters;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Upper bounds of the time that an authentication takes; the last is `authTimeout`'s default.
-const AUTHENTICATION_BOUNDS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-const AUTHENTICATION_BUCKETS: usize = AUTHENTICATION_BOUNDS.len() + 1;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const METHODS: [AuthMethod; 3] = [AuthMethod::Internal, AuthMethod::Http, AuthMethod::Jwt];
-
-/// How an authentication ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CheckResult {
-    Allowed,
-    Denied,
-    /// It could not be decided: the server failed or was too slow, or too many checks wait.
-    Failed,
-}
-
-/// How the delivery of an event by webhook ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WebhookResult {
-    Delivered,
-    /// An attempt failed and is made again.
-    Retried,
-    /// The last attempt failed.
-    GivenUp,
-    /// Too many events waited.
-    Dropped,
-}
-
-/// The control core's counters. Any thread may write them.
-#[derive(Debug, Default)]
-pub(crate) struct ControlCounters {
-    pub(crate) reloads: ReloadCounters,
-    checks: [[AtomicU64; CheckResult::ALL.len()]; METHODS.len()],
-    authentication_buckets: [AtomicU64; AUTHENTICATION_BUCKETS],
-    authentication_nanoseconds: AtomicU64,
-    hooks_started: AtomicU64,
-    hooks_failed: AtomicU64,
-    hooks_ended: AtomicU64,
-    webhooks: [AtomicU64; WebhookResult::ALL.len()],
-    log_lines_dropped: AtomicU64,
-    events_lost: AtomicU64,
-}
 
 /// Changes of the configuration by file, signal or API.
 #[derive(Debug)]
@@ -56,32 +18,6 @@ pub(crate) struct ReloadCounters {
     last_successful: AtomicBool,
     /// Seconds since 1970 when a configuration was last put in force.
     last_success: AtomicU64,
-}
-
-impl CheckResult {
-    const ALL: [CheckResult; 3] = [CheckResult::Allowed, CheckResult::Denied, CheckResult::Failed];
-
-    fn name(self) -> &'static str {
-        match self {
-            CheckResult::Allowed => "allowed",
-            CheckResult::Denied => "denied",
-            CheckResult::Failed => "failed",
-        }
-    }
-}
-
-impl WebhookResult {
-    const ALL: [WebhookResult; 4] =
-        [WebhookResult::Delivered, WebhookResult::Retried, WebhookResult::GivenUp, WebhookResult::Dropped];
-
-    fn name(self) -> &'static str {
-        match self {
-            WebhookResult::Delivered => "delivered",
-            WebhookResult::Retried => "retried",
-            WebhookResult::GivenUp => "given_up",
-            WebhookResult::Dropped => "dropped",
-        }
-    }
 }
 
 impl Default for ReloadCounters {
@@ -131,116 +67,109 @@ impl ReloadCounters {
     }
 }
 
-impl ControlCounters {
-    /// An authentication ended after `took`.
-    pub(crate) fn checked(&self, method: AuthMethod, result: CheckResult, took: Duration) {
-        let method = METHODS.iter().position(|one| *one == method).unwrap_or_default();
-        bump(&self.checks[method][result as usize]);
-        let seconds = took.as_secs_f64();
-        bump(&self.authentication_buckets[AUTHENTICATION_BOUNDS.partition_point(|bound| *bound < seconds)]);
-        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.authentication_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
-    }
+/// Where the figures are.
+pub(super) struct Figures<'a> {
+    pub(super) reloads: &'a ReloadCounters,
+    pub(super) authentication: &'a AuthCounters,
+    pub(super) hooks: &'a HookCounters,
+    pub(super) log_lines_dropped: u64,
+    pub(super) events_waiting: usize,
+    pub(super) certificates_refused: u64,
+}
 
-    /// A hook's command was started.
-    pub(crate) fn hook_started(&self) {
-        bump(&self.hooks_started);
-    }
-
-    /// A hook's command that was started ended. `failed` when by itself with another code than 0, or by a signal that
-    /// was not ours.
-    pub(crate) fn hook_ended(&self, failed: bool) {
-        bump(&self.hooks_ended);
-        if failed {
-            bump(&self.hooks_failed);
+impl<'a> Figures<'a> {
+    pub(super) fn of(core: &'a Core) -> Figures<'a> {
+        Figures {
+            reloads: &core.reloads,
+            authentication: core.authority.counters(),
+            hooks: &core.hook_counters,
+            log_lines_dropped: core.logs.dropped_lines(),
+            events_waiting: core.engine.events_waiting(),
+            certificates_refused: core.certificates_refused(),
         }
     }
+}
 
-    /// A hook's command could not be started.
-    pub(crate) fn hook_not_started(&self) {
-        bump(&self.hooks_failed);
-    }
+/// Writes all of it.
+pub(super) fn write(page: &mut Page, of: &Figures<'_>) {
+    of.reloads.write(page);
+    write_authentication(page, of.authentication);
+    write_hooks(page, of.hooks);
+    page.counter(
+        "headwater_log_lines_dropped_total",
+        "Log lines dropped because their destination was too slow.",
+        of.log_lines_dropped as f64,
+    );
+    page.gauge(
+        "headwater_events_waiting",
+        "Events of the shards that the control core has not taken yet.",
+        of.events_waiting as f64,
+    );
+    page.counter(
+        "headwater_certificate_reload_failures_total",
+        "Certificates that changed on disk and could not be used; the ones before stay.",
+        of.certificates_refused as f64,
+    );
+}
 
-    pub(crate) fn webhook(&self, result: WebhookResult) {
-        bump(&self.webhooks[result as usize]);
-    }
-
-    /// How many log lines were dropped since the start, all destinations together.
-    pub(crate) fn log_lines_dropped(&self, so_far: u64) {
-        self.log_lines_dropped.fetch_max(so_far, Ordering::Relaxed);
-    }
-
-    /// A listener of the event stream was too slow and missed `count` events.
-    pub(crate) fn events_lost(&self, count: u64) {
-        self.events_lost.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// Writes all of it.
-    pub(crate) fn write(&self, page: &mut Page) {
-        self.reloads.write(page);
-        self.write_authentication(page);
-        page.counter(
-            "headwater_hooks_started_total",
-            "Commands of hooks started.",
-            read(&self.hooks_started),
-        );
-        page.counter(
-            "headwater_hooks_failed_total",
-            "Commands of hooks that could not be started or ended with an error.",
-            read(&self.hooks_failed),
-        );
-        // Read in this order, so that what ends in between never makes it negative.
-        let ended = read(&self.hooks_ended);
-        page.gauge(
-            "headwater_hooks_running",
-            "Commands of hooks that run now.",
-            read(&self.hooks_started) - ended,
-        );
-        let sample = |result: WebhookResult| {
-            counter_sample(&[("result", result.name())], read(&self.webhooks[result as usize]))
-        };
-        page.counters(
-            "headwater_webhooks_total",
-            "Events for webhooks, by how their delivery went.",
-            WebhookResult::ALL.map(sample).into(),
-        );
-        page.counter(
-            "headwater_log_lines_dropped_total",
-            "Log lines dropped because their destination was too slow.",
-            read(&self.log_lines_dropped),
-        );
-        page.counter(
-            "headwater_events_lost_total",
-            "Events that slow listeners of the event stream, hooks and webhooks missed.",
-            read(&self.events_lost),
-        );
-    }
-
-    fn write_authentication(&self, page: &mut Page) {
-        let mut samples = Vec::new();
-        for (method, results) in METHODS.iter().zip(&self.checks) {
-            for result in CheckResult::ALL {
-                let labels = [("method", method.word()), ("result", result.name())];
-                samples.push(counter_sample(&labels, read(&results[result as usize])));
-            }
+fn write_authentication(page: &mut Page, counters: &AuthCounters) {
+    let mut checks = Vec::new();
+    let mut seconds = Vec::new();
+    for method in METHODS {
+        let of = counters.method(method);
+        for outcome in Outcome::ALL {
+            let labels = [("method", method.word()), ("result", outcome.word())];
+            checks.push(counter_sample(&labels, of.count(outcome) as f64));
         }
-        let help = "Authentications, by method and result.";
-        page.counters("headwater_authentication_checks_total", help, samples);
-        let of = Distribution {
-            bounds: AUTHENTICATION_BOUNDS,
-            buckets: self
-                .authentication_buckets
-                .iter()
-                .map(|bucket| bucket.load(Ordering::Relaxed))
-                .collect(),
-            sum: read(&self.authentication_nanoseconds) / 1e9,
-        };
-        page.histograms(
-            "headwater_authentication_seconds",
-            "Time that an authentication took.",
-            vec![histogram_sample::<&str>(&[], &of)],
-        );
+        let (below, count, sum) = of.latency();
+        let mut before = 0;
+        let mut buckets: Vec<u64> =
+            below.iter().map(|below| below - std::mem::replace(&mut before, *below)).collect();
+        buckets.push(count.saturating_sub(before));
+        let distribution = Distribution { bounds: &BUCKETS, buckets, sum };
+        seconds.push(histogram_sample(&[("method", method.word())], &distribution));
     }
+    let help = "Authentications that the control core decided, by method and result.";
+    page.counters("headwater_authentication_checks_total", help, checks);
+    page.histograms("headwater_authentication_seconds", "Time that an authentication took.", seconds);
+    let figures: [(&str, &str, &AtomicU64); 9] = [
+        ("excluded", "Requests let in by an exclusion.", &counters.excluded),
+        ("http_requests", "Requests that the authentication server got.", &counters.http_asked),
+        ("http_cached", "Verdicts remembered or shared instead of asked for.", &counters.http_cached),
+        ("hashes_computed", "argon2 hashes computed.", &counters.hashes_computed),
+        ("hashes_cached", "Passwords recognised without their argon2 hash.", &counters.hashes_cached),
+        ("overloaded", "Requests refused because too many waited.", &counters.overloaded),
+        ("timed_out", "Requests not decided within authTimeout.", &counters.timed_out),
+        ("jwks_fetched", "Fetches of the JWT key set.", &counters.jwks_fetched),
+        ("jwks_failed", "Fetches of the JWT key set that failed.", &counters.jwks_failed),
+    ];
+    for (name, help, counter) in figures {
+        page.counter(&format!("headwater_authentication_{name}_total"), help, read(counter));
+    }
+}
+
+fn write_hooks(page: &mut Page, counters: &HookCounters) {
+    let figures: [(&str, &str, &AtomicU64); 6] = [
+        ("started", "Commands of hooks started, restarts included.", &counters.started),
+        ("failed", "Commands of hooks that ended with an error.", &counters.failed),
+        ("not_started", "Commands of hooks that could not be started.", &counters.not_started),
+        ("killed", "Commands of hooks killed because they did not end when told to.", &counters.killed),
+        ("overloaded", "Commands of hooks not run because too many waited.", &counters.overloaded),
+        ("happenings_missed", "Happenings that came faster than hooks took them.", &counters.happenings_missed),
+    ];
+    for (name, help, counter) in figures {
+        page.counter(&format!("headwater_hooks_{name}_total"), help, read(counter));
+    }
+    page.gauge("headwater_hooks_running", "Commands of hooks that run now.", read(&counters.running));
+    let results = [
+        ("delivered", &counters.webhooks_delivered),
+        ("retried", &counters.webhooks_retried),
+        ("failed", &counters.webhooks_failed),
+        ("dropped", &counters.webhooks_dropped),
+    ];
+    let samples = results.map(|(result, count)| counter_sample(&[("result", result)], read(count)));
+    let help = "Events for webhooks, by how their delivery went; retried ones count once per further try.";
+    page.counters("headwater_webhooks_total", help, samples.into());
 }
 
 fn bump(counter: &AtomicU64) {

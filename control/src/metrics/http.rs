@@ -1,6 +1,7 @@
 //! What the control ports (API, metrics, profiling) count, one value for each port.
 
 use super::page::{Page, counter_sample, gauge_sample};
+use crate::http::counters::HttpCounters;
 use prometheus::proto::Metric;
 
 /// The counts of one control port now.
@@ -16,6 +17,20 @@ pub(crate) struct ControlPort {
     pub(crate) connections_open: u64,
     pub(crate) connections_accepted: u64,
     pub(crate) panics: u64,
+}
+
+impl ControlPort {
+    pub(super) fn of(counters: &HttpCounters) -> ControlPort {
+        ControlPort {
+            name: counters.name,
+            requests: counters.requests().collect(),
+            refused: counters.refused().collect(),
+            requests_in_flight: counters.in_flight(),
+            connections_open: counters.connections(),
+            connections_accepted: counters.accepted(),
+            panics: counters.panics(),
+        }
+    }
 }
 
 /// Writes the families of all control ports.

@@ -18,8 +18,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use control::{CheckResult, ControlCounters, ReloadCounters, WebhookResult};
-pub(crate) use http::ControlPort;
+pub(crate) use control::ReloadCounters;
 pub(crate) use page::Page;
 
 use crate::core::Core;
@@ -28,9 +27,11 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use control::Figures;
 use filter::Filter;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use http::ControlPort;
 use page::gauge_sample;
 use snapshot::{PathLine, Snapshot};
 use std::io::Write;
@@ -50,13 +51,16 @@ const COMPRESS_FROM: usize = 1400;
 /// Produces families, on a blocking thread.
 pub(crate) type Source = Box<dyn Fn(&mut Page) + Send + Sync>;
 
-/// Everything of our own that a scrape shows, in its order. EXTRA SOURCES ARE ADDED HERE. The counters of the control
-/// ports come as `Box::new(move |page| http::write(page, &ports()))`.
+/// Everything of our own that a scrape shows, in its order.
 fn sources(core: &Arc<Core>) -> Vec<Source> {
-    let (engine, control) = (Arc::clone(core), Arc::clone(core));
+    let (engine, control, ports) = (Arc::clone(core), Arc::clone(core), Arc::clone(core));
     vec![
         Box::new(move |page| engine::write(page, engine.engine.counters())),
-        Box::new(move |page| control.counters.write(page)),
+        Box::new(move |page| control::write(page, &Figures::of(&control))),
+        Box::new(move |page| {
+            let ports: Vec<_> = ports.http_counters.iter().map(|port| ControlPort::of(port)).collect();
+            http::write(page, &ports);
+        }),
         Box::new(process::write),
     ]
 }

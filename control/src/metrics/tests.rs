@@ -99,16 +99,33 @@ fn port() -> ControlPort {
     ControlPort { name: "api", requests, refused, panics: 2, ..ControlPort::default() }
 }
 
+fn figures<'a>(
+    reloads: &'a ReloadCounters,
+    authentication: &'a AuthCounters,
+    hooks: &'a HookCounters,
+) -> Figures<'a> {
+    Figures {
+        reloads,
+        authentication,
+        hooks,
+        log_lines_dropped: 1,
+        events_waiting: 2,
+        certificates_refused: 3,
+    }
+}
+
 fn page_of(world: Snapshot, query: &[(&str, &str)]) -> String {
     let shards = [Arc::new(Counters::default()), Arc::new(Counters::default())];
     shards[1].turns.add(7);
     shards[1].closed_idle.add(4);
     shards[0].histograms.rtsp_udp_latency_seconds.observe(0.003, 5);
-    let control = ControlCounters::default();
-    control.checked(AuthMethod::Jwt, CheckResult::Denied, Duration::from_millis(7));
+    let (reloads, authentication, hooks) = <(ReloadCounters, AuthCounters, HookCounters)>::default();
     let sources: Vec<Source> = vec![
         Box::new(move |page| engine::write(page, &shards)),
-        Box::new(move |page| control.write(page)),
+        Box::new(move |page| {
+            let figures = figures(&reloads, &authentication, &hooks);
+            control::write(page, &figures);
+        }),
         Box::new(|page| http::write(page, &[port()])),
         Box::new(process::write),
     ];
@@ -369,16 +386,16 @@ fn control_ports_show_their_requests_and_refusals() {
 
 #[test]
 fn reloads_are_counted_with_their_last_result() {
-    let counters = ControlCounters::default();
-    let text = |counters: &ControlCounters| {
+    let (counters, authentication, hooks) = <(ReloadCounters, AuthCounters, HookCounters)>::default();
+    let text = |counters: &ReloadCounters| {
         let mut page = Page::default();
-        counters.write(&mut page);
+        control::write(&mut page, &figures(counters, &authentication, &hooks));
         String::from_utf8(page.into_bytes()).expect("text")
     };
     assert!(text(&counters).contains("\nheadwater_configuration_last_reload_successful 1\n"));
-    counters.reloads.failed();
+    counters.failed();
     assert!(text(&counters).contains("\nheadwater_configuration_last_reload_successful 0\n"));
-    counters.reloads.succeeded();
+    counters.succeeded();
     let text = text(&counters);
     assert!(text.contains("\nheadwater_configuration_last_reload_successful 1\n"));
     for result in ["success", "failure"] {

@@ -54,7 +54,6 @@ pub(crate) struct PathView {
     pub(crate) inbound_frames_in_error: u64,
     pub(crate) outbound_bytes: u64,
     /// Bytes of recent media held for readers, on all shards.
-    /// What its logs hold now, on all shards.
     pub(crate) log_bytes: u64,
 }
 
