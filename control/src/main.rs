@@ -4,10 +4,12 @@
 
 #![allow(dead_code, unused_imports)] // while the parts are being written
 
+mod api;
 mod auth;
 mod cli;
 mod config;
 mod core;
+mod http;
 mod processors;
 mod tls;
 mod world;
