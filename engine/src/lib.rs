@@ -269,6 +269,14 @@ impl Engine {
     }
 }
 
+/// What the kernel's io_uring offers, by name (`fastPoll`, …). Makes a small ring, which takes a moment.
+///
+/// # Errors
+/// The kernel refuses io_uring.
+pub fn io_uring_features() -> io::Result<Vec<&'static str>> {
+    runtime::poller::features()
+}
+
 /// A panic while one of these locks was held leaves what it guards whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -2,7 +2,6 @@
 //!
 //! What cannot be read is `null`.
 
-use io_uring::IoUring;
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
@@ -128,28 +127,12 @@ fn memory(meminfo: &str) -> Option<u64> {
 
 fn io_uring() -> IoUringFacts {
     let disabled = number("/proc/sys/kernel/io_uring_disabled");
-    let ring = match IoUring::new(2) {
-        Ok(ring) => ring,
+    match headwater_engine::io_uring_features() {
+        Ok(features) => IoUringFacts { available: true, error: None, disabled, features },
         Err(error) => {
-            let error = Some(error.to_string());
-            return IoUringFacts { available: false, error, disabled, features: Vec::new() };
+            IoUringFacts { available: false, error: Some(error.to_string()), disabled, features: Vec::new() }
         }
-    };
-    let offered = ring.params();
-    let features = [
-        ("noDrop", offered.is_feature_nodrop()),
-        ("submitStable", offered.is_feature_submit_stable()),
-        ("fastPoll", offered.is_feature_fast_poll()),
-        ("extArg", offered.is_feature_ext_arg()),
-        ("nativeWorkers", offered.is_feature_native_workers()),
-        ("resourceTagging", offered.is_feature_resource_tagging()),
-        ("skipCqeOnSuccess", offered.is_feature_skip_cqe_on_success()),
-        ("linkedFile", offered.is_feature_linked_file()),
-        ("recvSendBundle", offered.is_feature_recvsend_bundle()),
-        ("minTimeout", offered.is_feature_min_timeout()),
-    ];
-    let features = features.into_iter().filter_map(|(name, there)| there.then_some(name)).collect();
-    IoUringFacts { available: true, error: None, disabled, features }
+    }
 }
 
 #[cfg(test)]

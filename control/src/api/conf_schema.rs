@@ -1,6 +1,5 @@
 //! The schemas of the configuration, which follow from its defaults: every key with the type of its value.
 
-use super::config;
 use crate::config::Configuration;
 use crate::config::values::{
     Action, AuthMethod, Encryption, HlsVariant, LogDestination, LogLevel, MoqTransport, RecordFormat,
@@ -28,8 +27,8 @@ pub(super) struct PathsBulk;
 /// Writes the schemas into those of the document.
 pub(super) fn fill(schemas: &mut Value) {
     let configuration = Configuration::default();
-    let path = config::path_defaults_json(&configuration);
-    schemas["GlobalConf"] = object(&config::global_json(&configuration), "The global configuration.");
+    let path = configuration.path_defaults_json();
+    schemas["GlobalConf"] = object(&configuration.global_json(), "The global configuration.");
     let mut shown = object(&path, "The configuration of a path.");
     shown["properties"]["name"] = json!({ "type": "string" });
     schemas["PathConf"] = shown;

@@ -5,7 +5,7 @@ use super::config::{self, Bulk};
 use super::extract::{ConfigurationName, Object};
 use super::page::{Page, json};
 use super::{Api, Shared, elsewhere, names, ok};
-use crate::config::Configuration;
+use crate::config::{Configuration, PathChange};
 use crate::core::ChangeError;
 use crate::http::answer::Failure;
 use axum::extract::State;
@@ -25,7 +25,7 @@ const CHANGE_TRIES: usize = 16;
 #[utoipa::path(get, path = "/v3/config/global/get", operation_id = "configGlobalGet", tag = "Configuration",
     responses((status = 200, description = "the request was successful.", body = super::conf_schema::GlobalConf)))]
 pub(super) async fn global(State(api): Shared) -> Result<Response, Failure> {
-    json(&config::global_json(&api.core.configuration()))
+    json(&api.core.configuration().global_json())
 }
 
 /// patches the global configuration.
@@ -35,7 +35,8 @@ pub(super) async fn global(State(api): Shared) -> Result<Response, Failure> {
     request_body = super::conf_schema::GlobalConf,
     responses((status = 200, description = "the request was successful.", body = super::openapi::OK)))]
 pub(super) async fn patch_global(State(api): Shared, Object(patch): Object) -> Result<Response, Failure> {
-    change(&api, move |configuration| config::patch_global(configuration, &patch)).await
+    let patch = Value::Object(patch);
+    change(&api, move |configuration| configuration.patch_global(&patch)).await
 }
 
 /// returns the default path configuration.
@@ -43,7 +44,7 @@ pub(super) async fn patch_global(State(api): Shared, Object(patch): Object) -> R
     tag = "Configuration",
     responses((status = 200, description = "the request was successful.", body = super::conf_schema::PathConf)))]
 pub(super) async fn path_defaults(State(api): Shared) -> Result<Response, Failure> {
-    json(&config::path_defaults_json(&api.core.configuration()))
+    json(&api.core.configuration().path_defaults_json())
 }
 
 /// patches the default path configuration.
@@ -56,7 +57,8 @@ pub(super) async fn patch_path_defaults(
     State(api): Shared,
     Object(patch): Object,
 ) -> Result<Response, Failure> {
-    change(&api, move |configuration| config::patch_path_defaults(configuration, &patch)).await
+    let patch = Value::Object(patch);
+    change(&api, move |configuration| configuration.patch_path_defaults(&patch)).await
 }
 
 /// returns all path configurations.
@@ -66,8 +68,8 @@ pub(super) async fn patch_path_defaults(
 pub(super) async fn paths(State(api): Shared, page: Page) -> Result<Response, Failure> {
     let configuration = api.core.configuration();
     let list = move || {
-        let names = config::path_names(&configuration).filter(|name| page.wants(name)).collect();
-        json(&page.of_list(names, |name| config::path_json(&configuration, name).unwrap_or_default()))
+        let names = configuration.paths.keys().map(String::as_str).filter(|name| page.wants(name)).collect();
+        json(&page.of_list(names, |name| configuration.path_json(name).unwrap_or_default()))
     };
     elsewhere(list).await?
 }
@@ -80,7 +82,7 @@ pub(super) async fn path(
     State(api): Shared,
     ConfigurationName(name): ConfigurationName,
 ) -> Result<Response, Failure> {
-    let path = config::path_json(&api.core.configuration(), &name);
+    let path = api.core.configuration().path_json(&name);
     json(&path.ok_or_else(|| Failure::not_found("path configuration not found"))?)
 }
 
@@ -96,7 +98,8 @@ pub(super) async fn add_path(
     ConfigurationName(name): ConfigurationName,
     Object(given): Object,
 ) -> Result<Response, Failure> {
-    change(&api, move |configuration| config::add_path(configuration, &name, &given)).await
+    let given = Value::Object(given);
+    change(&api, move |configuration| configuration.change_path(&name, PathChange::Add(&given))).await
 }
 
 /// patches a path configuration.
@@ -111,7 +114,8 @@ pub(super) async fn patch_path(
     ConfigurationName(name): ConfigurationName,
     Object(given): Object,
 ) -> Result<Response, Failure> {
-    change(&api, move |configuration| config::patch_path(configuration, &name, &given)).await
+    let given = Value::Object(given);
+    change(&api, move |configuration| configuration.change_path(&name, PathChange::Patch(&given))).await
 }
 
 /// replaces all values of a path configuration.
@@ -126,7 +130,8 @@ pub(super) async fn replace_path(
     ConfigurationName(name): ConfigurationName,
     Object(given): Object,
 ) -> Result<Response, Failure> {
-    change(&api, move |configuration| config::replace_path(configuration, &name, &given)).await
+    let given = Value::Object(given);
+    change(&api, move |configuration| configuration.change_path(&name, PathChange::Replace(&given))).await
 }
 
 /// removes a path configuration.
@@ -137,7 +142,7 @@ pub(super) async fn delete_path(
     State(api): Shared,
     ConfigurationName(name): ConfigurationName,
 ) -> Result<Response, Failure> {
-    change(&api, move |configuration| config::delete_path(configuration, &name)).await
+    change(&api, move |configuration| configuration.change_path(&name, PathChange::Delete)).await
 }
 
 /// adds, replaces, patches and deletes path configurations, all or none.

@@ -1,6 +1,7 @@
 //! Live paths, merged with those the configuration names and nobody publishes to.
 
-use super::config::PathTable;
+use super::config;
+use crate::config::Configuration;
 use super::extract::{Fields, PathName, id};
 use super::page::{Page, json};
 use super::tracks::{self, PathTrack};
@@ -98,12 +99,11 @@ pub(super) struct ForwardDest {
 pub(super) async fn list(State(api): Shared, page: Page) -> Result<Response, Failure> {
     let list = move || {
         let configuration = api.core.configuration();
-        let table = PathTable::of(&configuration);
         let all =
-            merge(api.core.world.paths(), table.exact_names().filter(|name| page.wants(name)), |name| {
+            merge(api.core.world.paths(), config::exact_names(&configuration).filter(|name| page.wants(name)), |name| {
                 page.wants(name)
             });
-        json(&page.of_list(all, |(name, view)| shown(&name, view.as_ref(), &table)))
+        json(&page.of_list(all, |(name, view)| shown(&name, view.as_ref(), &configuration)))
     };
     elsewhere(list).await?
 }
@@ -114,12 +114,11 @@ pub(super) async fn list(State(api): Shared, page: Page) -> Result<Response, Fai
     responses((status = 200, description = "the request was successful.", body = Path)))]
 pub(super) async fn one(State(api): Shared, PathName(name): PathName) -> Result<Response, Failure> {
     let configuration = api.core.configuration();
-    let table = PathTable::of(&configuration);
     let view = api.core.world.path(&name);
-    if view.is_none() && !table.exact_names().any(|exact| exact == name) {
+    if view.is_none() && !config::exact_names(&configuration).any(|exact| exact == name) {
         return Err(Failure::not_found("path not found"));
     }
-    json(&shown(&name, view.as_ref(), &table))
+    json(&shown(&name, view.as_ref(), &configuration))
 }
 
 /// ends the session that publishes to a path.
@@ -175,7 +174,7 @@ fn merge<'a>(
 }
 
 /// A path as the API shows it; without a view it is one that only the configuration knows.
-fn shown(name: &str, view: Option<&PathView>, table: &PathTable<'_>) -> Path {
+fn shown(name: &str, view: Option<&PathView>, configuration: &Configuration) -> Path {
     let available = view.map(|view| time::text(view.available));
     let online = view.and_then(|view| view.online).map(time::text);
     let (inbound_bytes, outbound_bytes) =
@@ -183,7 +182,7 @@ fn shown(name: &str, view: Option<&PathView>, table: &PathTable<'_>) -> Path {
     let tracks = view.map_or(&[][..], |view| &view.tracks);
     Path {
         name: name.to_owned(),
-        conf_name: table.name_for(name).to_owned(),
+        conf_name: config::name_for(configuration, name).to_owned(),
         ready: view.is_some(),
         ready_time: available.clone(),
         available: view.is_some(),
@@ -241,7 +240,7 @@ mod tests {
     #[test]
     fn a_configured_path_that_nobody_publishes_to_is_shown_as_not_ready() {
         let configuration = configuration(&["cam"]);
-        let path = serde_json::to_value(shown("cam", None, &PathTable::of(&configuration))).unwrap();
+        let path = serde_json::to_value(shown("cam", None, &configuration)).unwrap();
         let expected = json!({
             "name": "cam", "confName": "cam", "ready": false, "readyTime": null, "available": false,
             "availableTime": null, "online": false, "onlineTime": null, "source": null, "tracks": [],
@@ -254,7 +253,7 @@ mod tests {
     #[test]
     fn a_live_path_shows_its_source_and_counts() {
         let configuration = configuration(&["all_others", "~^cam"]);
-        let path = serde_json::to_value(shown("cam1", Some(&live("cam1")), &PathTable::of(&configuration)));
+        let path = serde_json::to_value(shown("cam1", Some(&live("cam1")), &configuration));
         let path = path.unwrap();
         assert_eq!(path["confName"], "~^cam");
         assert_eq!(path["source"]["type"], "rtspSession");

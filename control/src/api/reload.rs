@@ -65,7 +65,7 @@ pub(super) async fn status(State(api): Shared) -> Result<Response, Failure> {
 #[utoipa::path(post, path = "/v3/config/reload", operation_id = "configReload", tag = "Configuration",
     responses((status = 200, description = "the file is in force.", body = super::openapi::OK)))]
 pub(super) async fn reload(State(api): Shared) -> Result<Response, Failure> {
-    config::reload(&api.core).await.map_err(config::failure)?;
+    api.core.reload().await.map_err(config::failure)?;
     Ok(ok())
 }
 

@@ -11,7 +11,7 @@ mod counters;
 mod hashes;
 mod key_set;
 mod memory;
-mod rules;
+pub(crate) mod rules;
 mod server;
 mod token;
 

@@ -24,6 +24,19 @@ pub(crate) fn json<T>(keys: &[Key<T>], of: &T, secrets: Secrets) -> Map<String, 
         .collect()
 }
 
+/// What is done to a path, with the keys as a JSON object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PathChange<'a> {
+    /// The path must be new.
+    Add(&'a Value),
+    /// The path must be there; keys that are not given stay.
+    Patch(&'a Value),
+    /// Keys that are not given are the defaults'.
+    Replace(&'a Value),
+    /// The path must be there.
+    Delete,
+}
+
 impl Configuration {
     /// The answer of `GET /v3/config/global/get`.
     pub(crate) fn global_json(&self) -> Value {
@@ -99,73 +112,72 @@ impl Configuration {
         }
     }
 
-    /// `POST /v3/config/paths/add/NAME`.
+    /// Changes one path: `POST /v3/config/paths/add/NAME` and its kin.
     ///
     /// # Errors
-    /// The path exists; what is wrong with its keys.
-    pub(crate) fn add_path(&self, name: &str, body: &Value) -> Result<Configuration, ChangeError> {
-        self.add_paths(std::iter::once((name, body)))
+    /// There is no such path, or there is one already; what is wrong with its keys; others need it.
+    pub(crate) fn change_path(&self, name: &str, change: PathChange<'_>) -> Result<Configuration, ChangeError> {
+        let changed = self.change_paths(std::iter::once((name, change)));
+        changed.map_err(|mut wrong| wrong.swap_remove(0).1)
     }
 
-    /// Adds many paths at once, or none where one of them is wrong.
+    /// Changes many paths at once, or none where one of them is wrong.
     ///
     /// # Errors
-    /// All that is wrong with any of them.
-    pub(crate) fn add_paths<'a>(
+    /// All that is wrong, by name, at least one; without a name where it concerns several.
+    pub(crate) fn change_paths<'a>(
         &self,
-        paths: impl IntoIterator<Item = (&'a str, &'a Value)>,
-    ) -> Result<Configuration, ChangeError> {
-        let mut reading = Reading::new(None);
+        changes: impl IntoIterator<Item = (&'a str, PathChange<'a>)>,
+    ) -> Result<Configuration, Vec<(String, ChangeError)>> {
         let mut new = self.clone();
         let defaults = Arc::new(self.path_defaults.clone());
-        for (name, body) in paths {
-            if new.paths.contains_key(name) {
-                reading.fault_at(format!("paths.{name}"), "the path already exists");
-                continue;
+        let mut wrong = Vec::new();
+        for (name, change) in changes {
+            if let Err(error) = new.make_change(name, change, &defaults) {
+                wrong.push((name.to_owned(), error));
             }
-            new.set_path(name, body, (&defaults, &Map::new()), &mut reading)?;
         }
-        new.finish_paths(reading)
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        new.finish_paths(Reading::new(None)).map_err(|error| vec![(String::new(), error)])
     }
 
-    /// `PATCH /v3/config/paths/patch/NAME`.
-    ///
-    /// # Errors
-    /// There is no such path; what is wrong with the keys.
-    pub(crate) fn patch_path(&self, name: &str, patch: &Value) -> Result<Configuration, ChangeError> {
-        let old = self.configured(name)?;
+    fn make_change(
+        &mut self,
+        name: &str,
+        change: PathChange<'_>,
+        defaults: &Arc<PathConfiguration>,
+    ) -> Result<(), ChangeError> {
         let mut reading = Reading::new(None);
-        let mut new = self.clone();
-        new.set_path(name, patch, (&old.effective, &old.given), &mut reading)?;
-        new.finish_paths(reading)
-    }
-
-    /// `POST /v3/config/paths/replace/NAME`; makes the path where there is none.
-    ///
-    /// # Errors
-    /// What is wrong with its keys.
-    pub(crate) fn replace_path(&self, name: &str, body: &Value) -> Result<Configuration, ChangeError> {
-        let mut reading = Reading::new(None);
-        let mut new = self.clone();
-        let defaults = Arc::new(self.path_defaults.clone());
-        // Secrets that come back as `<redacted>` are those of the path that is replaced.
-        let body = match self.paths.get(name) {
-            None => body.clone(),
-            Some(old) => Value::Object(restore(object(body)?, PathConfiguration::KEYS, &*old.effective)),
-        };
-        new.set_path(name, &body, (&defaults, &Map::new()), &mut reading)?;
-        new.finish_paths(reading)
-    }
-
-    /// `DELETE /v3/config/paths/delete/NAME`.
-    ///
-    /// # Errors
-    /// There is no such path; others need it.
-    pub(crate) fn delete_path(&self, name: &str) -> Result<Configuration, ChangeError> {
-        self.configured(name)?;
-        let mut new = self.clone();
-        new.paths.remove(name);
-        new.finish_paths(Reading::new(None))
+        match change {
+            PathChange::Add(_) if self.paths.contains_key(name) => {
+                reading.fault_at(format!("paths.{name}"), "the path already exists");
+            }
+            PathChange::Add(body) => {
+                self.set_path(name, body, (defaults, &Map::new()), &mut reading)?;
+            }
+            PathChange::Patch(patch) => {
+                let old = Arc::clone(self.configured(name)?);
+                self.set_path(name, patch, (&old.effective, &old.given), &mut reading)?;
+            }
+            PathChange::Replace(body) => {
+                // Secrets that come back as `<redacted>` are those of the path that is replaced.
+                let body = match self.paths.get(name) {
+                    None => body.clone(),
+                    Some(old) => {
+                        Value::Object(restore(object(body)?, PathConfiguration::KEYS, &*old.effective))
+                    }
+                };
+                self.set_path(name, &body, (defaults, &Map::new()), &mut reading)?;
+            }
+            PathChange::Delete => {
+                self.configured(name)?;
+                self.paths.remove(name);
+            }
+        }
+        bound(&mut reading);
+        if reading.faults.is_empty() { Ok(()) } else { Err(Faults(reading.faults).into()) }
     }
 
     fn configured(&self, name: &str) -> Result<&Arc<ConfiguredPath>, ChangeError> {

@@ -21,9 +21,10 @@ mod text;
 pub(crate) mod values;
 mod yaml;
 
+pub(crate) use api::PathChange;
 pub(crate) use keys::{Effect, Global, PathConfiguration};
-pub(crate) use load::{Loaded, Source, load};
-pub(crate) use paths::{FoundPath, name_fault};
+pub(crate) use load::{Loaded, Source};
+pub(crate) use paths::FoundPath;
 pub(crate) use print::reference;
 
 use serde_json::{Map, Value};
@@ -198,6 +199,13 @@ pub(crate) struct Warning(pub(crate) Fault);
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl Faults {
+    /// One fault that concerns the whole.
+    pub(crate) fn of(message: String) -> Faults {
+        Faults(vec![Fault { message, ..Fault::default() }])
     }
 }
 

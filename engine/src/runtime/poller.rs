@@ -194,3 +194,22 @@ impl Poller {
         let _ = self.ring.submit();
     }
 }
+
+/// What the kernel's io_uring offers, by name.
+pub(crate) fn features() -> io::Result<Vec<&'static str>> {
+    let ring = IoUring::new(2)?;
+    let offered = ring.params();
+    let features = [
+        ("noDrop", offered.is_feature_nodrop()),
+        ("submitStable", offered.is_feature_submit_stable()),
+        ("fastPoll", offered.is_feature_fast_poll()),
+        ("extArg", offered.is_feature_ext_arg()),
+        ("nativeWorkers", offered.is_feature_native_workers()),
+        ("resourceTagging", offered.is_feature_resource_tagging()),
+        ("skipCqeOnSuccess", offered.is_feature_skip_cqe_on_success()),
+        ("linkedFile", offered.is_feature_linked_file()),
+        ("recvSendBundle", offered.is_feature_recvsend_bundle()),
+        ("minTimeout", offered.is_feature_min_timeout()),
+    ];
+    Ok(features.into_iter().filter_map(|(name, there)| there.then_some(name)).collect())
+}
