@@ -24,7 +24,7 @@ mod yaml;
 pub(crate) use keys::{Effect, Global, PathConfiguration};
 pub(crate) use load::{Loaded, Source, load};
 pub(crate) use paths::{FoundPath, name_fault};
-pub(crate) use print::reference;
+pub(crate) use print::{default_file, reference};
 
 use serde_json::{Map, Value};
 use setting::Secrets;
@@ -92,11 +92,11 @@ impl Configuration {
         }
         differing_path_keys("pathDefaults", &self.path_defaults, &other.path_defaults, &mut changes);
         for (name, path) in &self.paths {
-            let key = format!("paths.{name}");
+            let key = || format!("paths.{name}");
             match other.paths.get(name) {
-                None => changes.push(Change { key, effect: Effect::Paths }),
-                Some(new) if Arc::ptr_eq(path, new) => {}
-                Some(new) => differing_path_keys(&key, &path.effective, &new.effective, &mut changes),
+                None => changes.push(Change { key: key(), effect: Effect::Paths }),
+                Some(new) if Arc::ptr_eq(&path.effective, &new.effective) => {}
+                Some(new) => differing_path_keys(&key(), &path.effective, &new.effective, &mut changes),
             }
         }
         for name in other.paths.keys().filter(|name| !self.paths.contains_key(*name)) {
