@@ -27,7 +27,6 @@ pub(crate) use paths::{FoundPath, name_fault};
 pub(crate) use print::{default_file, reference};
 
 use serde_json::{Map, Value};
-use setting::Secrets;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;

@@ -164,3 +164,13 @@ fn ten_thousand_paths_are_added_at_once() {
     assert_eq!(message.lines().count(), 2);
     assert!(!again.paths.contains_key("x"));
 }
+
+#[test]
+fn expressions_that_come_and_go_are_found_and_forgotten() {
+    let old = configuration("paths:\n  ~^a(.*):\n");
+    assert!(old.find_path("abc").is_some());
+    let new = old.add_path("~^b", &json!({})).expect("added").delete_path("~^a(.*)").expect("deleted");
+    assert!(new.find_path("abc").is_none());
+    assert_eq!(new.find_path("bcd").map(|found| found.name), Some("~^b"));
+    assert!(old.find_path("abc").is_some() && old.find_path("bcd").is_none());
+}
