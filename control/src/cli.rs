@@ -35,6 +35,10 @@ pub(crate) struct Cli {
     #[arg(long, group = "instead")]
     pub(crate) print_config: bool,
 
+    /// Print a commented configuration file with all defaults, and end
+    #[arg(long, group = "instead")]
+    pub(crate) example: bool,
+
     /// Print the reference of all configuration keys (Markdown) and end
     #[arg(long, group = "instead")]
     pub(crate) reference: bool,

@@ -65,9 +65,10 @@ fn main() -> ExitCode {
     if cli.reference {
         return print(&config::reference());
     }
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let source = Source::new(cli.file.as_deref(), environment, &cli.set);
+    if cli.example {
+        return print(&config::default_file());
+    }
+    let source = Source::of_process(cli.file.as_deref(), &cli.set);
     let loaded = match source.load() {
         Ok(loaded) => loaded,
         Err(faults) => {

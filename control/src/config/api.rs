@@ -193,7 +193,12 @@ impl Configuration {
         reading: &mut Reading<'_>,
     ) -> Result<(), ChangeError> {
         let key = format!("paths.{name}");
-        let node = node_of_patch(object(body)?, PathConfiguration::KEYS, &**below);
+        // What was got may come back whole: its name is no key.
+        let mut body = object(body)?.clone();
+        if body.get("name").is_some_and(|given| given == name) {
+            body.remove("name");
+        }
+        let node = node_of_patch(&body, PathConfiguration::KEYS, &**below);
         let faults = reading.faults.len();
         let mut path = reading.within("paths", &Origin::Request, |reading| {
             read_path(name, &Origin::Request, &node, below, reading)

@@ -88,6 +88,9 @@ pub(crate) fn read_global(
     given: &mut Map<String, Value>,
     reading: &mut Reading<'_>,
 ) {
+    if reading.is_full() {
+        return;
+    }
     reading.within(&entry.key, &entry.origin, |reading| {
         if let Some(key) = Global::KEYS.iter().find(|key| key.name == entry.key) {
             read_key(key, entry, global, given, reading);
@@ -155,6 +158,9 @@ pub(crate) fn read_path_keys(
 }
 
 fn unknown_path_key(entry: &Entry, reading: &mut Reading<'_>) {
+    if reading.is_full() {
+        return;
+    }
     let global = Global::KEYS.iter().any(|key| key.name == entry.key);
     let known = PathConfiguration::KEYS.iter().map(|key| key.name);
     let hint = if global {
@@ -239,10 +245,12 @@ fn read_user_key(entry: &Entry, given: &mut Map<String, Value>, reading: &mut Re
 pub(crate) fn take_users(configuration: &mut Configuration, reading: &mut Reading<'_>) {
     let Configuration { global, given, paths, .. } = configuration;
     let has = |given: &Map<String, Value>| given.keys().any(|key| is_user_key(key));
-    let holder = std::iter::once(("pathDefaults".to_owned(), &given.path_defaults))
-        .chain(paths.iter().map(|(name, path)| (format!("paths.{name}"), &path.given)))
-        .find(|(_, given)| has(given));
-    let Some((key, _)) = holder else {
+    let holder = if has(&given.path_defaults) {
+        Some("pathDefaults".to_owned())
+    } else {
+        paths.iter().find(|(_, path)| has(&path.given)).map(|(name, _)| format!("paths.{name}"))
+    };
+    let Some(key) = holder else {
         if !given.global.contains_key("authInternalUsers") {
             global.auth_internal_users = InternalUser::defaults();
         }

@@ -118,7 +118,7 @@ pub(crate) fn migrate(
         match find(table, &entry.key) {
             None => kept.push(entry),
             Some(old) => {
-                migrate_one(entry, old.successor, reading, (&mut kept, &mut migrated, &mut defaults))
+                migrate_one(entry, old.successor, reading, (&mut kept, &mut migrated, &mut defaults));
             }
         }
     }

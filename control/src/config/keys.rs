@@ -12,9 +12,11 @@ use super::values::{
 };
 use serde_json::Value;
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 /// What a change of a key touches. What it does not touch is not disturbed.
+#[allow(clippy::enum_variant_names)] // none of the other variants is an effect of that kind
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Effect {
     /// The log: level, destinations, form.
@@ -95,12 +97,20 @@ macro_rules! keys {
         $($group:literal { $(#[doc = $doc:literal] $field:ident $key:literal $effect:ident: $type:ty = $default:expr;)+ })+
     }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, PartialEq)]
         pub(crate) struct $name { $($(#[doc = $doc] pub(crate) $field: $type,)+)+ }
 
         impl Default for $name {
             fn default() -> $name {
                 $name { $($($field: $default,)+)+ }
+            }
+        }
+
+        impl fmt::Debug for $name {
+            /// Without secrets.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let value = |key: &Key<$name>| key.json(self, Secrets::Redacted).to_string();
+                f.debug_map().entries($name::KEYS.iter().map(|key| (key.name, value(key)))).finish()
             }
         }
 
@@ -110,7 +120,7 @@ macro_rules! keys {
                 Key {
                     name: $key,
                     group: $group,
-                    doc: $doc,
+                    doc: $doc.trim_ascii(),
                     effect: Effect::$effect,
                     kind: <$type as Setting>::kind,
                     read: |target, node, reading| {

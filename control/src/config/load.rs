@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use crypto_secretbox::aead::{Aead, KeyInit};
 use crypto_secretbox::{Key, Nonce, XSalsa20Poly1305};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ const NONCE_BYTES: usize = 24;
 /// What a configuration is read from, to read it again when the file changes.
 pub(crate) struct Source {
     place: Option<PathBuf>,
+    /// Where it is looked for without a place.
+    folders: Vec<PathBuf>,
     /// The variables that may concern us.
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
@@ -48,9 +51,17 @@ impl Source {
         };
         Source {
             place: place.map(Path::to_path_buf),
+            folders: FOLDERS.iter().map(PathBuf::from).collect(),
             environment: environment.filter(ours).collect(),
             arguments: arguments.to_vec(),
         }
+    }
+
+    /// With the environment of this process; variables that are no text are nobody's.
+    pub(crate) fn of_process(place: Option<&Path>, arguments: &[String]) -> Source {
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Source::new(place, std::env::vars_os().filter_map(text), arguments)
     }
 
     /// Reads everything anew. Reads a file, so not for the control core's thread.
@@ -58,7 +69,7 @@ impl Source {
     /// # Errors
     /// All that is wrong, at once; a file that was named and cannot be read.
     pub(crate) fn load(&self) -> Result<Loaded, Faults> {
-        let file = self.place.clone().or_else(find_file);
+        let file = self.place.clone().or_else(|| self.find_file());
         let text = file.as_deref().map(|file| self.read_text(file)).transpose()?;
         let mut reading = Reading::new(file.as_deref());
         let mut root = match text.as_deref().map(yaml::parse) {
@@ -83,6 +94,11 @@ impl Source {
         let configuration = build::build(root, &mut reading);
         let Reading { faults, warnings, .. } = reading;
         if faults.is_empty() { Ok(Loaded { configuration, file, warnings }) } else { Err(Faults(faults)) }
+    }
+
+    fn find_file(&self) -> Option<PathBuf> {
+        let places = self.folders.iter().flat_map(|folder| NAMES.iter().map(move |name| folder.join(name)));
+        places.into_iter().find(|place| place.is_file())
     }
 
     fn read_text(&self, file: &Path) -> Result<String, Faults> {
@@ -110,7 +126,8 @@ impl Source {
 ///
 /// # Errors
 /// As [`Source::load`].
-pub(crate) fn load(
+#[cfg(test)]
+pub(super) fn load(
     place: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
     arguments: &[String],
@@ -126,11 +143,6 @@ fn is_empty(node: &Node) -> bool {
     }
 }
 
-fn find_file() -> Option<PathBuf> {
-    let places = FOLDERS.iter().flat_map(|folder| NAMES.iter().map(move |name| Path::new(folder).join(name)));
-    places.into_iter().find(|place| place.is_file())
-}
-
 /// MediaMTX's form: base64 of a nonce and a NaCl secretbox. The key is cut or filled with zeroes to 32 bytes.
 fn decrypt(text: &[u8], key: &str) -> Result<Vec<u8>, &'static str> {
     let text: Vec<u8> = text.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
@@ -142,4 +154,42 @@ fn decrypt(text: &[u8], key: &str) -> Result<Vec<u8>, &'static str> {
     }
     let cipher = XSalsa20Poly1305::new(Key::from_slice(&padded));
     cipher.decrypt(Nonce::from_slice(nonce), sealed).map_err(|_| "the key is wrong, or the file is damaged")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NAMES, Source};
+    use std::path::PathBuf;
+
+    fn source(folders: Vec<PathBuf>, arguments: &[String]) -> Source {
+        Source { folders, ..Source::new(None, std::iter::empty(), arguments) }
+    }
+
+    #[test]
+    fn the_file_is_looked_for_by_folder_and_name() {
+        let root = std::env::temp_dir().join(format!("headwater-folders-{}", std::process::id()));
+        let folders = vec![root.join("first"), root.join("second")];
+        for folder in &folders {
+            std::fs::create_dir_all(folder).expect("a folder");
+        }
+        let mut found = Vec::new();
+        for (folder, name) in [(1, 1), (1, 0), (0, 2), (0, 1)] {
+            std::fs::write(folders[folder].join(NAMES[name]), "paths:\n").expect("a file");
+            let loaded = source(folders.clone(), &[]).load().expect("valid");
+            assert!(loaded.configuration.paths.is_empty());
+            found.push(loaded.file == Some(folders[folder].join(NAMES[name])));
+        }
+        std::fs::remove_dir_all(&root).expect("removed");
+        assert_eq!(found, [true; 4]);
+    }
+
+    #[test]
+    fn without_a_file_every_path_is_open_unless_paths_are_given() {
+        let open = source(Vec::new(), &[]).load().expect("valid");
+        assert_eq!(open.file, None);
+        assert_eq!(open.configuration.find_path("any/name").map(|found| found.name), Some("all_others"));
+        let given = source(Vec::new(), &["paths.cam.maxReaders=3".to_owned()]).load().expect("valid");
+        assert!(given.configuration.find_path("other").is_none());
+        assert!(given.configuration.find_path("cam").is_some());
+    }
 }

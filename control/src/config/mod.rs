@@ -23,12 +23,12 @@ mod yaml;
 
 pub(crate) use api::PathChange;
 pub(crate) use keys::{Effect, Global, PathConfiguration};
+#[cfg(test)]
+use load::load;
 pub(crate) use load::{Loaded, Source};
-pub(crate) use paths::FoundPath;
-pub(crate) use print::reference;
+pub(crate) use print::{default_file, reference};
 
 use serde_json::{Map, Value};
-use setting::Secrets;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -93,11 +93,11 @@ impl Configuration {
         }
         differing_path_keys("pathDefaults", &self.path_defaults, &other.path_defaults, &mut changes);
         for (name, path) in &self.paths {
-            let key = format!("paths.{name}");
+            let key = || format!("paths.{name}");
             match other.paths.get(name) {
-                None => changes.push(Change { key, effect: Effect::Paths }),
-                Some(new) if Arc::ptr_eq(path, new) => {}
-                Some(new) => differing_path_keys(&key, &path.effective, &new.effective, &mut changes),
+                None => changes.push(Change { key: key(), effect: Effect::Paths }),
+                Some(new) if Arc::ptr_eq(&path.effective, &new.effective) => {}
+                Some(new) => differing_path_keys(&key(), &path.effective, &new.effective, &mut changes),
             }
         }
         for name in other.paths.keys().filter(|name| !self.paths.contains_key(*name)) {

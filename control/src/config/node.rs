@@ -5,9 +5,12 @@
 
 use super::{Fault, Warning};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Faults that are kept while reading; nobody reads more, and a hostile request could make millions.
+const FAULTS_MAX: usize = 1000;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +129,8 @@ pub(crate) struct Reading<'a> {
     key: String,
     /// Where each key was given, for faults that are found later.
     origins: HashMap<String, Origin>,
+    /// Keys whose value could not be read, and the lists they are in.
+    unread: HashSet<String>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) warnings: Vec<Warning>,
 }
@@ -136,6 +141,7 @@ impl<'a> Reading<'a> {
             file,
             key: String::new(),
             origins: HashMap::new(),
+            unread: HashSet::new(),
             faults: Vec::new(),
             warnings: Vec::new(),
         }
@@ -159,9 +165,24 @@ impl<'a> Reading<'a> {
         result
     }
 
+    /// Whether so much is wrong that no more is noted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.faults.len() >= FAULTS_MAX
+    }
+
     /// Something is wrong with the value that is being read.
     pub(crate) fn fault(&mut self, origin: &Origin, message: impl Into<String>, hint: Option<String>) {
+        if self.is_full() {
+            return;
+        }
         let key = self.key.clone();
+        for (at, _) in key.match_indices('.') {
+            let item = key[at + 1..].split('.').next().unwrap_or_default();
+            if item.bytes().all(|b| b.is_ascii_digit()) {
+                self.unread.insert(key[..at].to_owned());
+            }
+        }
+        self.unread.insert(key.clone());
         let fault = self.locate(key, Some(origin), message.into(), hint);
         self.faults.push(fault);
     }
@@ -172,9 +193,13 @@ impl<'a> Reading<'a> {
         self.warnings.push(Warning(fault));
     }
 
-    /// A fault found after reading: it stands where `key`, or else the nearest key above it, was given.
+    /// A fault found after reading: it stands where `key`, or else the nearest key above it, was given. Of a key that
+    /// could not be read nothing more is told: it holds another value than was given.
     pub(crate) fn fault_at(&mut self, key: impl Into<String>, message: impl Into<String>) {
         let key = key.into();
+        if self.unread.contains(&key) || self.is_full() {
+            return;
+        }
         let origin = self.origin_of(&key);
         let fault = self.locate(key, origin.as_ref(), message.into(), None);
         self.faults.push(fault);
@@ -226,13 +251,21 @@ impl<'a> Reading<'a> {
 
 /// The candidate that was probably meant by `word`, if one is near.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 60;
+    if word.len() > LONGEST {
+        return None;
+    }
     let lower = word.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 3).max(1))
-        .min_by_key(|(distance, candidate)| (*distance, candidate.len()))
-        .map(|(_, candidate)| candidate)
+    let near = |candidate: &'a str| {
+        let most = (candidate.len().max(word.len()) / 3).max(1);
+        // Cheaper than the distance, which is at least this.
+        if candidate.len().abs_diff(word.len()) > most {
+            return None;
+        }
+        let distance = strsim::osa_distance(&lower, &candidate.to_lowercase());
+        (distance <= most).then_some((distance, candidate.len(), candidate))
+    };
+    candidates.into_iter().filter_map(near).min().map(|(.., candidate)| candidate)
 }
 
 /// Text from outside as it may stand in a message: bounded, and without line breaks.

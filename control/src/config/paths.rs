@@ -6,10 +6,9 @@
 use super::check;
 use super::keys::{Global, PathConfiguration};
 use super::node::{Reading, nearest, quoted};
-use super::setting::redact_url;
 use super::{Configuration, ConfiguredPath};
 use regex::{Captures, Regex, RegexBuilder};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::Url;
@@ -61,31 +60,45 @@ pub(crate) fn expression_of(name: &str) -> Option<&str> {
 }
 
 /// The regular expressions of a configuration in the order of their matching, made when first needed. A clone begins
-/// anew, because the entries may differ.
+/// anew, because its entries may come to differ, but does not compile again what was compiled.
 #[derive(Debug, Default)]
-pub(crate) struct Patterns(OnceLock<Vec<(Regex, String)>>);
+pub(crate) struct Patterns {
+    ready: OnceLock<Arc<Vec<Pattern>>>,
+    /// Of the configuration that this one was cloned from.
+    before: Option<Arc<Vec<Pattern>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    expression: Regex,
+    /// Of the entry.
+    name: String,
+}
 
 impl Clone for Patterns {
     fn clone(&self) -> Patterns {
-        Patterns::default()
+        let before = self.ready.get().or(self.before.as_ref()).cloned();
+        Patterns { ready: OnceLock::new(), before }
     }
 }
 
 impl Patterns {
-    fn of(&self, paths: &BTreeMap<String, Arc<ConfiguredPath>>) -> &[(Regex, String)] {
-        self.0.get_or_init(|| {
+    fn of(&self, paths: &BTreeMap<String, Arc<ConfiguredPath>>) -> &[Pattern] {
+        self.ready.get_or_init(|| {
+            let compiled: HashMap<&str, &Pattern> =
+                self.before.iter().flat_map(|before| before.iter()).map(|p| (p.name.as_str(), p)).collect();
+            let pattern = |name: &str| match compiled.get(name) {
+                Some(pattern) => Some((*pattern).clone()),
+                None => {
+                    let expression = regular_expression(expression_of(name)?).ok()?;
+                    Some(Pattern { expression, name: name.to_owned() })
+                }
+            };
             // `~` sorts after every character of a plain name.
             let expressions = paths.range("~".to_owned()..).map(|(name, _)| name.as_str());
-            let rest = ["all_others", "all"].into_iter().filter(|name| paths.contains_key(*name));
-            expressions
-                .filter(|name| *name != REST[2])
-                .chain(rest)
-                .chain(paths.contains_key(REST[2]).then_some(REST[2]))
-                .filter_map(|name| {
-                    let expression = regular_expression(expression_of(name)?).ok()?;
-                    Some((expression, name.to_owned()))
-                })
-                .collect()
+            let rest = REST.into_iter().filter(|name| paths.contains_key(*name));
+            let ordered = expressions.filter(|name| !REST.contains(name)).chain(rest);
+            Arc::new(ordered.filter_map(pattern).collect())
         })
     }
 }
@@ -111,10 +124,10 @@ impl Configuration {
         {
             return Some(FoundPath { name, path: &path.effective, groups: Vec::new() });
         }
-        self.patterns.of(&self.paths).iter().find_map(|(expression, entry)| {
-            let groups = groups(&expression.captures(name)?);
-            let path = &self.paths.get(entry)?.effective;
-            Some(FoundPath { name: entry, path, groups })
+        self.patterns.of(&self.paths).iter().find_map(|pattern| {
+            let groups = groups(&pattern.expression.captures(name)?);
+            let path = &self.paths.get(&pattern.name)?.effective;
+            Some(FoundPath { name: &pattern.name, path, groups })
         })
     }
 }
@@ -138,7 +151,8 @@ pub(crate) fn url(text: &str) -> Result<Url, String> {
     let filled = group.replace_all(&filled, "abc").replacen("://:", "://0.0.0.0:", 1);
     let parsed = Url::parse(&filled).ok().filter(|url| url.host_str().is_some_and(|host| !host.is_empty()));
     let Some(parsed) = parsed else {
-        return Err(format!("is not a valid URL: {}", quoted(&redact_url(text))));
+        // Not shown: where it is wrong, nobody knows which part of it is the password.
+        return Err("is not a valid URL".to_owned());
     };
     let password = parsed.password().unwrap_or_default();
     if parsed.username().is_empty() != password.is_empty() {

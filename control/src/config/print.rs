@@ -1,14 +1,12 @@
 //! The configuration as text: YAML of the configuration in force, and the reference page of all keys.
 
 use super::Configuration;
-use super::api::json;
-use super::build::is_user_key;
 use super::deprecated::{self, Deprecated, Successor};
 use super::keys::{Effect, Global, Key, PathConfiguration};
 use super::node::Data;
 use super::setting::Secrets;
 use super::yaml::plain_scalar;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::fmt::Write;
 
 impl Configuration {
@@ -20,38 +18,40 @@ impl Configuration {
 
     pub(super) fn yaml_with(&self, secrets: Secrets) -> String {
         let mut text = String::new();
-        write_map(&json(Global::KEYS, &self.global, secrets), 0, &mut text);
+        write_keys(Global::KEYS.iter(), &self.global, secrets, 0, &mut text);
         text.push_str("pathDefaults:\n");
-        write_map(&json(PathConfiguration::KEYS, &self.path_defaults, secrets), 1, &mut text);
+        write_keys(PathConfiguration::KEYS.iter(), &self.path_defaults, secrets, 1, &mut text);
         if self.paths.is_empty() {
             return text;
         }
         text.push_str("paths:\n");
         for (name, path) in &self.paths {
-            let all = PathConfiguration::KEYS.iter().filter(|key| path.given.contains_key(key.name));
-            let given: Map<String, Value> = all
-                .filter(|key| !is_user_key(key.name))
-                .map(|key| (key.name.to_owned(), key.json(&path.effective, secrets)))
-                .collect();
             let _ = writeln!(text, "  {}:", scalar(name));
-            write_map(&given, 2, &mut text);
+            let given = PathConfiguration::KEYS.iter().filter(|key| path.given.contains_key(key.name));
+            write_keys(given, &path.effective, secrets, 2, &mut text);
         }
         text
     }
 }
 
-fn write_map(map: &Map<String, Value>, level: usize, text: &mut String) {
-    for (key, value) in map {
-        let indent = "  ".repeat(level);
-        match value {
+fn write_keys<'a, T: 'static>(
+    keys: impl Iterator<Item = &'a Key<T>>,
+    of: &T,
+    secrets: Secrets,
+    level: usize,
+    text: &mut String,
+) {
+    let indent = "  ".repeat(level);
+    for key in keys {
+        match key.json(of, secrets) {
             Value::Array(items) if items.iter().any(Value::is_object) => {
-                let _ = writeln!(text, "{indent}{}:", scalar(key));
+                let _ = writeln!(text, "{indent}{}:", key.name);
                 for item in items {
-                    let _ = writeln!(text, "{indent}- {}", flow(item));
+                    let _ = writeln!(text, "{indent}- {}", flow(&item));
                 }
             }
             value => {
-                let _ = writeln!(text, "{indent}{}: {}", scalar(key), flow(value));
+                let _ = writeln!(text, "{indent}{}: {}", key.name, flow(&value));
             }
         }
     }
@@ -96,7 +96,7 @@ fn scalar(text: &str) -> String {
 const INTRODUCTION: &str = "\
 # Configuration reference
 
-Written by `headwater --print-reference`; do not edit.
+Made from the table in `control/src/config/keys.rs`; do not edit.
 
 Keys are those of MediaMTX's `mediamtx.yml`, and our own. They are set in the file, by environment variables
 (`HEADWATER_KEY` or `MTX_KEY` in capitals; `MTX_PATHS_NAME_KEY` for a path, `MTX_AUTHINTERNALUSERS_0_USER` for an item
@@ -111,18 +111,18 @@ effect yet* are read and checked; their feature does not exist yet.
 pub(crate) fn reference() -> String {
     let mut page = String::from(INTRODUCTION);
     page.push_str("\n## Global keys\n");
-    write_keys(Global::KEYS, &Global::default(), &mut page);
+    write_table(Global::KEYS, &Global::default(), &mut page);
     page.push_str(
         "\n## Keys of paths\n\nUnder `pathDefaults` for all paths, and under `paths`, `NAME` for one.\n",
     );
-    write_keys(PathConfiguration::KEYS, &PathConfiguration::default(), &mut page);
+    write_table(PathConfiguration::KEYS, &PathConfiguration::default(), &mut page);
     page.push_str("\n## Deprecated keys\n\nThey are accepted with a warning.\n");
     write_deprecated("global", deprecated::GLOBAL, &mut page);
     write_deprecated("path", deprecated::PATH, &mut page);
     page
 }
 
-fn write_keys<T>(keys: &[Key<T>], defaults: &T, page: &mut String) {
+fn write_table<T>(keys: &[Key<T>], defaults: &T, page: &mut String) {
     let mut group = "";
     for key in keys {
         if key.group != group {
@@ -132,13 +132,43 @@ fn write_keys<T>(keys: &[Key<T>], defaults: &T, page: &mut String) {
                 "\n### {group}\n\n| key | type | default | a change touches | |\n|---|---|---|---|---|\n"
             );
         }
-        let default = flow(&key.json(defaults, Secrets::Shown));
+        let default = match key.name {
+            "authInternalUsers" => "everybody may stream, this machine may control".to_owned(),
+            _ => format!("`{}`", flow(&key.json(defaults, Secrets::Shown))),
+        };
         let touches = match key.effect {
             Effect::NotInEffect => format!("*{}*", key.effect.text()),
             effect => effect.text().to_owned(),
         };
         let kind = (key.kind)().replace('|', "\\|");
-        let _ = writeln!(page, "| `{}` | {kind} | `{default}` | {touches} | {} |", key.name, key.doc);
+        let _ = writeln!(page, "| `{}` | {kind} | {default} | {touches} | {} |", key.name, key.doc);
+    }
+}
+
+/// A file that says nothing and shows every key with its default, to begin a configuration from.
+pub(crate) fn default_file() -> String {
+    let mut text = String::from(
+        "# Headwater's configuration. Every key stands here with its default; remove the # before those to change.\n",
+    );
+    write_commented(Global::KEYS, &Global::default(), "", &mut text);
+    text.push_str("\n# For all paths that do not say otherwise.\npathDefaults:\n");
+    write_commented(PathConfiguration::KEYS, &PathConfiguration::default(), "  ", &mut text);
+    text.push_str(
+        "\n# By name, by ~ and a regular expression, and all_others for the rest.\npaths:\n  all_others:\n",
+    );
+    text
+}
+
+fn write_commented<T>(keys: &[Key<T>], defaults: &T, indent: &str, text: &mut String) {
+    let mut group = "";
+    for key in keys {
+        if key.group != group {
+            group = key.group;
+            let _ = write!(text, "\n# == {group}\n");
+        }
+        let missing = if key.effect == Effect::NotInEffect { " (not in effect yet)" } else { "" };
+        let _ = writeln!(text, "# {}{missing}", key.doc);
+        let _ = writeln!(text, "#{indent}{}: {}", key.name, flow(&key.json(defaults, Secrets::Shown)));
     }
 }
 

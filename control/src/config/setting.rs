@@ -14,6 +14,7 @@ use super::yaml::boolean;
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -91,6 +92,12 @@ impl Setting for String {
             Data::Null => None,
             Data::Text(text) | Data::Loose(text) if text.contains('\0') => {
                 reading.fault(&node.origin, "must not contain a NUL character", None);
+                None
+            }
+            // A configuration that was printed for people, or an answer of the API that came back.
+            Data::Text(text) | Data::Loose(text) if text == REDACTED || text.contains(":<redacted>@") => {
+                let message = format!("{REDACTED} stands for a secret that is not known here");
+                reading.fault(&node.origin, message, Some("write the secret itself".to_owned()));
                 None
             }
             Data::Text(text) | Data::Loose(text) => Some(text.clone()),
@@ -561,6 +568,13 @@ macro_rules! map_settings {
             fn kind() -> Cow<'static, str> {
                 let fields = [$($key),+].join(", ");
                 format!("map of {fields}").into()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            /// Without secrets.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.json(Secrets::Redacted))
             }
         }
 

@@ -60,14 +60,14 @@ words! {
 }
 
 /// What a user may do, and on which path: "" for any, a name, or `~` and a regular expression.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct Permission {
     pub(crate) action: Action,
     pub(crate) path: String,
 }
 
 /// A user of `authInternalUsers`; the name `any` stands for everybody, without a password.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct InternalUser {
     pub(crate) user: Credential,
     pub(crate) pass: Credential,
@@ -94,7 +94,7 @@ impl InternalUser {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct IceServer {
     pub(crate) url: String,
     pub(crate) username: String,
@@ -102,7 +102,7 @@ pub(crate) struct IceServer {
     pub(crate) client_only: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct AlwaysAvailableTrack {
     pub(crate) codec: String,
     pub(crate) sample_rate: u64,
@@ -110,7 +110,7 @@ pub(crate) struct AlwaysAvailableTrack {
     pub(crate) mu_law: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct ForwardTarget {
     pub(crate) dest: String,
     pub(crate) dest_fingerprint: String,

@@ -110,7 +110,7 @@ impl Builder {
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(line)?,
             Event::Scalar(text, style, anchor, tag) => {
-                self.scalar(text, style, anchor, tag.as_deref(), line)?
+                self.scalar(text, style, anchor, tag.as_deref(), line)?;
             }
             Event::Alias(anchor) => {
                 let Some(anchored) = self.anchors.get(&anchor) else {
