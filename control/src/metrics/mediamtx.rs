@@ -142,7 +142,7 @@ fn write_paths(page: &mut Page, filter: &Filter, all: &[PathLine]) {
     if zero {
         readers.push(gauge_sample::<&str>(&[], 0.0));
     }
-    page.gauges("paths_readers", "paths: readers, by kind.", readers);
+    page.gauges("paths_readers", "Paths: readers, by kind.", readers);
 }
 
 fn write_connections(page: &mut Page, filter: &Filter, protocol: Protocol, all: &[ConnectionView]) {

@@ -2,6 +2,7 @@
 //! jemalloc, and what was built. What cannot be read is left out. Reads files: not for the control thread.
 
 use super::page::{Page, counter_sample, gauge_sample};
+use crate::profiling::thread_label;
 use rustix::process::{Resource, getrlimit};
 use std::collections::BTreeMap;
 use std::fs;
@@ -97,7 +98,7 @@ fn write_threads(page: &mut Page) {
         let stat = Stat::read(&format!("{}/stat", entry.path().display()));
         if let Some((stat, seconds)) = stat.and_then(|stat| stat.cpu_seconds().map(|seconds| (stat, seconds)))
         {
-            *threads.entry(stat.name).or_default() += seconds;
+            *threads.entry(thread_label(&stat.name).to_owned()).or_default() += seconds;
         }
     }
     let samples = threads.into_iter().map(|(name, seconds)| counter_sample(&[("thread", name)], seconds));

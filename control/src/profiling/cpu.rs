@@ -8,6 +8,7 @@ use pprof::protos::Message;
 use pprof::{Frames, Report, Symbol};
 use std::collections::HashMap;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// How a profile was recorded.
@@ -84,7 +85,7 @@ impl Names {
             let mut symbols = Vec::new();
             resolve(address, |symbol| {
                 symbols.push(Symbol {
-                    name: symbol.name().map(|name| name.as_bytes().to_vec()),
+                    name: symbol.name().map(|name| qualified(name.as_bytes(), symbol.filename())),
                     addr: symbol.addr(),
                     lineno: symbol.lineno(),
                     filename: symbol.filename().map(ToOwned::to_owned),
@@ -98,6 +99,32 @@ impl Names {
         };
         self.0.entry(address).or_insert_with(look_up).clone()
     }
+}
+
+/// The name of a function, with the module its file stands for where the debug information has only the last part of
+/// the name: line tables know no more of `engine::shard::turn` than `turn` and `engine/src/shard/mod.rs`.
+fn qualified(name: &[u8], file: Option<&Path>) -> Vec<u8> {
+    let is_short =
+        !name.windows(2).any(|two| two == b"::") && !name.starts_with(b"_R") && !name.starts_with(b"_ZN");
+    let Some(file) = file.filter(|file| is_short && file.extension().is_some_and(|end| end == "rs")) else {
+        return name.to_vec();
+    };
+    let parts: Vec<_> =
+        file.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let source = parts.iter().rposition(|part| part == "src").unwrap_or(0);
+    let mut path = String::new();
+    for (at, part) in parts.iter().enumerate().skip(source.saturating_sub(1)) {
+        if at == source || at + 1 == parts.len() && matches!(&**part, "mod" | "lib" | "main") {
+            continue;
+        }
+        // A folder of crates.io has its version in its name.
+        let version = part
+            .match_indices('-')
+            .find(|(dash, _)| part[dash + 1..].starts_with(|next: char| next.is_ascii_digit()));
+        path.push_str(version.map_or(part, |(dash, _)| &part[..dash]));
+        path.push_str("::");
+    }
+    [path.as_bytes(), name].concat()
 }
 
 /// Looks up an instruction. `backtrace` takes what it is given for a return address, and looks up the byte before.
@@ -191,6 +218,27 @@ mod tests {
         let (samples, recorded) = record();
         let svg = String::from_utf8(flame_graph(samples, recorded).expect("a graph")).expect("text");
         assert!(svg.contains("<svg") && svg.contains("shard-77") && svg.contains("burn_until"));
+    }
+
+    #[test]
+    fn a_short_name_gets_the_module_of_its_file() {
+        for (name, file, expected) in [
+            ("turn", "/home/x/engine/src/shard/mod.rs", "engine::shard::turn"),
+            ("turn", "engine/src/lib.rs", "engine::turn"),
+            (
+                "poll",
+                "/r/registry/src/index-1/tokio-1.54.1/src/runtime/task/raw.rs",
+                "tokio::runtime::task::raw::poll",
+            ),
+            ("{closure#0}", "/rustc/5980/library/core/src/panicking.rs", "core::panicking::{closure#0}"),
+            ("core::mem::drop", "/rustc/5980/library/core/src/mem/mod.rs", "core::mem::drop"),
+            ("_ZN3foo3barE", "/x/src/foo.rs", "_ZN3foo3barE"),
+            ("je_malloc", "/x/src/jemalloc.c", "je_malloc"),
+        ] {
+            let shown = qualified(name.as_bytes(), Some(Path::new(file)));
+            assert_eq!(String::from_utf8_lossy(&shown), expected);
+        }
+        assert_eq!(qualified(b"turn", None), b"turn");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use tokio::sync::OwnedMutexGuard;
 /// Why there is no heap profile.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HeapError {
-    #[error("this build's allocator has no profiler, or _RJEM_MALLOC_CONF/MALLOC_CONF turned it off")]
+    #[error(
+        "allocations cannot be sampled: the environment variable MALLOC_CONF turned jemalloc's profiler off"
+    )]
     Unavailable,
     #[error("a heap profile is being recorded already; try again when it has ended")]
     Busy,

@@ -20,6 +20,7 @@ use axum::response::{Html, IntoResponse, Json, Redirect, Response};
 use axum::routing::get;
 use cpu::Recorded;
 use heap::{HeapError, HeapRecording};
+pub(crate) use sampler::thread_label;
 use sampler::{Recording, StartError};
 use std::fmt::Write;
 use std::ops::RangeInclusive;

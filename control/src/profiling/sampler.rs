@@ -122,10 +122,18 @@ fn stop() {
     }
 }
 
+/// The name that a thread is shown by: of `shard-0-1` only `shard-0`, as glommio appends the number of its executor.
+pub(crate) fn thread_label(name: &str) -> &str {
+    match name.strip_prefix("shard-").and_then(|numbers| numbers.find('-')) {
+        Some(dash) => &name[.."shard-".len() + dash],
+        None => name,
+    }
+}
+
 fn name_of(words: [u64; 2]) -> String {
     let bytes = [words[0].to_ne_bytes(), words[1].to_ne_bytes()].concat();
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    thread_label(&String::from_utf8_lossy(&bytes[..end])).to_owned()
 }
 
 /// Makes `on_signal` the handler of SIGPROF.
@@ -235,4 +243,16 @@ fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
 fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
     let machine = &context.uc_mcontext;
     (machine.pc as usize, machine.sp as usize, machine.regs[29] as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thread_label;
+
+    #[test]
+    fn a_shard_is_shown_without_the_number_of_its_executor() {
+        assert_eq!(thread_label("shard-12-13"), "shard-12");
+        assert_eq!(thread_label("shard-12"), "shard-12");
+        assert_eq!(thread_label("tokio-rt-worker"), "tokio-rt-worker");
+    }
 }
