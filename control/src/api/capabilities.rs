@@ -79,7 +79,7 @@ pub(super) fn gather(shards: usize) -> Capabilities {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let (open_files, open_files_max) = limit(&limits, "Max open files");
     Capabilities {
-        processors: std::thread::available_parallelism().map_or(1, usize::from),
+        processors: crate::processors::allowed().len(),
         shards,
         memory_bytes: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         io_uring: io_uring(),

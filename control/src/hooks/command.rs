@@ -8,6 +8,7 @@
 //! it writes. Therefore children have no parent-death signal, which needs `fork`, and which the kernel ties to the
 //! thread that spawned. They are ended at shutdown; only a server that is itself killed with SIGKILL leaves them.
 
+use crate::processors;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -101,7 +102,7 @@ impl Process {
             for name in SECRET_VARIABLES {
                 command.env_remove(name);
             }
-            let child = command.spawn()?;
+            let child = processors::unpinned(|| command.spawn())?;
             let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
             let group = id.ok_or_else(|| std::io::Error::other("the process has no id"))?;
             Ok(Process { child, group, gone: false })
