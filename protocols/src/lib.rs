@@ -9,6 +9,7 @@
 
 pub mod codec;
 pub mod limits;
+pub mod proxy_protocol;
 pub mod rtcp;
 pub mod rtp;
 pub mod rtsp;

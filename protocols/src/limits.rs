@@ -32,3 +32,8 @@ pub const RTSP_RESPONSE_TIMEOUT_MS: u64 = 15_000;
 pub const RTSP_SESSION_TIMEOUT_S: u64 = 60;
 /// Longest session timeout an RTSP client believes, in seconds: above a day the arithmetic of times is at risk, and no server means it.
 pub const RTSP_SESSION_TIMEOUT_S_MAX: u64 = 86_400;
+/// Longest line of version 1 of the PROXY protocol, its end included (its specification, section 2.1).
+pub const PROXY_V1_BYTES_MAX: usize = 107;
+/// Extensions of one header of version 2 of the PROXY protocol, in bytes. Cloud balancers send up to a few hundred; TLS names and
+/// certificates fit too.
+pub const PROXY_TLV_BYTES_MAX: usize = 4096;

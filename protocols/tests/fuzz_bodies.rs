@@ -21,6 +21,11 @@ fn codec() {
 }
 
 #[test]
+fn proxy_protocol() {
+    run("proxy_protocol");
+}
+
+#[test]
 fn reorder() {
     run("reorder");
 }

@@ -5,6 +5,7 @@
 //! hoping for it.
 
 pub mod codec;
+pub mod proxy_protocol;
 pub mod reorder;
 pub mod rtcp;
 pub mod rtp;
@@ -17,6 +18,7 @@ pub type Body = fn(&[u8]);
 /// Name (of the target and of its folder of seeds) and body.
 pub const TARGETS: &[(&str, Body)] = &[
     ("codec", codec::codec),
+    ("proxy_protocol", proxy_protocol::proxy_protocol),
     ("reorder", reorder::reorder),
     ("rtcp", rtcp::rtcp),
     ("rtp", rtp::rtp),
