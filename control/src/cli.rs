@@ -105,8 +105,8 @@ impl Cli {
         let shards = self.shards.map_or_else(|| available.len().saturating_sub(1).max(1), usize::from);
         let secure = match (&self.rtsps_cert, &self.rtsps_key) {
             (Some(certificate), Some(key)) => {
-                let config = tls::server_config(certificate, key).context("cannot serve RTSPS")?;
-                Some((self.rtsps_address, config))
+                let certificates = tls::Certificates::load(certificate, key).context("cannot serve RTSPS")?;
+                Some((self.rtsps_address, certificates.server_config(&[])))
             }
             _ => None,
         };

@@ -7,9 +7,13 @@
 mod auth;
 mod cli;
 mod config;
+mod config_file;
 mod core;
+mod logs;
 mod processors;
+mod systemd;
 mod tls;
+mod watch;
 mod world;
 
 use anyhow::Context;
