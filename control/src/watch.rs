@@ -47,14 +47,14 @@ impl Watch {
     /// # Errors
     /// When the thread cannot be started.
     pub(crate) fn new(
-        paths: Vec<PathBuf>,
+        paths: &[PathBuf],
         on_change: tokio::sync::mpsc::Sender<Vec<PathBuf>>,
     ) -> std::io::Result<Watch> {
         Watch::start(paths, on_change, true)
     }
 
     fn start(
-        paths: Vec<PathBuf>,
+        paths: &[PathBuf],
         on_change: tokio::sync::mpsc::Sender<Vec<PathBuf>>,
         may_notify: bool,
     ) -> std::io::Result<Watch> {
@@ -69,7 +69,7 @@ impl Watch {
             on_change,
         };
         // Before this returns, so that no later change is missed.
-        thread.set_paths(&paths);
+        thread.set_paths(paths);
         std::thread::Builder::new().name("watch".to_owned()).spawn(move || thread.run(&received))?;
         Ok(Watch { messages })
     }

@@ -22,10 +22,15 @@ struct Piece {
 }
 
 impl Piece {
-    /// Blanks before the first new line; more than any where it goes on a line that is there.
-    fn depth(&self) -> usize {
+    /// How far inside the text belongs that is put in: what goes on a line that is there comes first, then lines by
+    /// their indentation; the items of a list are set in as far as the key they belong to.
+    fn depth(&self) -> (usize, bool) {
         let lines = self.with.trim_start_matches(['\r', '\n']);
-        if lines.len() == self.with.len() { usize::MAX } else { lines.len() - lines.trim_start().len() }
+        if lines.len() == self.with.len() {
+            return (usize::MAX, true);
+        }
+        let content = lines.trim_start();
+        (lines.len() - content.len(), content.starts_with("- "))
     }
 }
 
@@ -51,6 +56,7 @@ enum Outcome {
 }
 
 /// The entries on the way to a key, as far as they exist.
+#[derive(Clone, Copy)]
 struct Way<'a> {
     /// The entry whose value is the map to be changed; `None` for the whole document.
     parent: Option<&'a Entry>,

@@ -34,16 +34,16 @@ impl Line {
     pub(super) fn of_event(event: &Event<'_>, structured: bool) -> Line {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        Line::new(Timestamp::now(), *event.metadata().level(), fields, structured)
+        Line::new(Timestamp::now(), *event.metadata().level(), &fields, structured)
     }
 
     /// A line of the log about itself.
     pub(super) fn notice(message: String) -> Line {
         let fields = Fields { message, ..Fields::default() };
-        Line::new(Timestamp::now(), Level::WARN, fields, false)
+        Line::new(Timestamp::now(), Level::WARN, &fields, false)
     }
 
-    fn new(at: Timestamp, level: Level, fields: Fields, structured: bool) -> Line {
+    fn new(at: Timestamp, level: Level, fields: &Fields, structured: bool) -> Line {
         let body = if structured { Body::Json(fields.json(at, level)) } else { Body::Text(fields.text()) };
         Line { at, level, body }
     }

@@ -18,8 +18,8 @@ struct Watched {
 impl Watched {
     fn new(paths: &[&Path], may_notify: bool) -> Watched {
         let (sender, changes) = channel(1);
-        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
-        let watch = Watch::start(paths, sender, may_notify).expect("a thread");
+        let paths: Vec<PathBuf> = paths.iter().map(|path| (*path).to_owned()).collect();
+        let watch = Watch::start(&paths, sender, may_notify).expect("a thread");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         Watched { watch, changes, runtime }
     }
