@@ -38,10 +38,12 @@ impl Systemd {
             socket.set_nonblocking(true)?;
             Ok::<_, std::io::Error>((socket, address))
         };
-        let socket = name.and_then(|name| {
-            open(name)
-                .inspect_err(|error| tracing::warn!("cannot tell systemd anything: {error}; check NOTIFY_SOCKET"))
-                .ok()
+        let socket = name.and_then(|name| match open(name) {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                tracing::warn!("cannot tell systemd anything: {error}; check NOTIFY_SOCKET");
+                None
+            }
         });
         Systemd { watchdog: watchdog.filter(|_| socket.is_some()), socket }
     }

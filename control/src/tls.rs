@@ -165,7 +165,8 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn read_pair(certificate: &Path, key: &Path) -> Result<Pair, CertificateError> {
-    let unusable = |file: &Path, what, why: String| CertificateError::Unusable { file: file.to_owned(), what, why };
+    let unusable =
+        |file: &Path, what, why: String| CertificateError::Unusable { file: file.to_owned(), what, why };
     let read = |file: &Path| {
         read_file(file).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => CertificateError::Missing {
@@ -253,7 +254,10 @@ mod tests {
     }
 
     /// A handshake with a client that trusts `trusted` only; the protocol that was agreed on.
-    fn handshake(config: &Arc<ServerConfig>, trusted: &CertificateDer<'static>) -> Result<Option<Vec<u8>>, rustls::Error> {
+    fn handshake(
+        config: &Arc<ServerConfig>,
+        trusted: &CertificateDer<'static>,
+    ) -> Result<Option<Vec<u8>>, rustls::Error> {
         let mut roots = RootCertStore::empty();
         roots.add(trusted.clone()).expect("a certificate");
         let mut client = ClientConfig::builder_with_provider(super::provider())
@@ -283,7 +287,8 @@ mod tests {
         let files = Files::new();
         let (first, ..) = files.write();
         let certificates = files.load().expect("loaded");
-        let (plain, http) = (certificates.server_config(&[]), certificates.server_config(&[b"h2", b"http/1.1"]));
+        let (plain, http) =
+            (certificates.server_config(&[]), certificates.server_config(&[b"h2", b"http/1.1"]));
         assert_eq!(handshake(&plain, &first), Ok(None));
         assert_eq!(handshake(&http, &first), Ok(Some(b"h2".to_vec())));
         assert!(!certificates.reload(), "nothing changed");

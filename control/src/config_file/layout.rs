@@ -22,10 +22,15 @@ struct Piece {
 }
 
 impl Piece {
-    /// Blanks before the first new line; more than any where it goes on a line that is there.
-    fn depth(&self) -> usize {
+    /// How far inside the text belongs that is put in: what goes on a line that is there comes first, then lines by
+    /// their indentation; the items of a list are set in as far as the key they belong to.
+    fn depth(&self) -> (usize, bool) {
         let lines = self.with.trim_start_matches(['\r', '\n']);
-        if lines.len() == self.with.len() { usize::MAX } else { lines.len() - lines.trim_start().len() }
+        if lines.len() == self.with.len() {
+            return (usize::MAX, true);
+        }
+        let content = lines.trim_start();
+        (lines.len() - content.len(), content.starts_with("- "))
     }
 }
 
@@ -35,6 +40,8 @@ pub(super) struct Plan<'a> {
     pieces: Vec<Piece>,
     /// Keys that this plan adds: changes below them need the text as it will be.
     added: HashSet<Vec<String>>,
+    /// Keys below which this plan changes something.
+    entered: HashSet<Vec<String>>,
     /// How many entries this plan takes from the map that begins there.
     removed: HashMap<usize, usize>,
     open: bool,
@@ -49,6 +56,7 @@ enum Outcome {
 }
 
 /// The entries on the way to a key, as far as they exist.
+#[derive(Clone, Copy)]
 struct Way<'a> {
     /// The entry whose value is the map to be changed; `None` for the whole document.
     parent: Option<&'a Entry>,
@@ -64,6 +72,7 @@ impl<'a> Plan<'a> {
             document,
             pieces: Vec::new(),
             added: HashSet::new(),
+            entered: HashSet::new(),
             removed: HashMap::new(),
             open: true,
             step,
@@ -77,7 +86,7 @@ impl<'a> Plan<'a> {
     /// Adds the pieces of a change. False: it has to wait until this plan is applied.
     pub(super) fn add(&mut self, edit: &Edit) -> Result<bool, EditError> {
         let seen = |length: usize| self.added.contains(&edit.key[..length]);
-        if (1..=edit.key.len()).any(seen) {
+        if (1..=edit.key.len()).any(seen) || self.entered.contains(&edit.key) {
             return Ok(false);
         }
         let fresh = self.pieces.is_empty() && self.added.is_empty();
@@ -95,6 +104,7 @@ impl<'a> Plan<'a> {
         // The first key that is not there yet comes with all below it.
         let there = (0..edit.key.len()).rev().find(|length| self.map_at(&edit.key[..*length]).is_some());
         self.added.insert(edit.key[..there.unwrap_or(0) + 1].to_vec());
+        self.entered.extend((1..edit.key.len()).map(|length| edit.key[..length].to_vec()));
         if edit.value.is_none()
             && !pieces.is_empty()
             && let Some(way) = self.map_at(&edit.key[..edit.key.len() - 1])
