@@ -47,4 +47,11 @@ impl Core {
         self.configuration.store(Arc::new(new));
         Ok(())
     }
+
+    /// A core around an engine, for tests of the parts that need one.
+    #[cfg(test)]
+    pub(crate) fn for_tests(engine: Engine, configuration: Configuration) -> Core {
+        let configuration = ArcSwap::from_pointee(configuration);
+        Core { engine, world: World::new(), authority: Authority::default(), configuration }
+    }
 }

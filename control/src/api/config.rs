@@ -52,7 +52,7 @@ fn is_all_others(name: &str) -> bool {
 }
 
 /// Several changes of paths, made all or none.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Bulk {
     pub(super) add: Map<String, Value>,
     pub(super) replace: Map<String, Value>,
@@ -156,7 +156,6 @@ pub(super) fn bulk(
     }
     let object = |name: &str, given: &Value| match given {
         Value::Object(given) => Ok(given.clone()),
-        Value::Null => Ok(Map::new()),
         _ => Err(fault(name, "must be an object")),
     };
     for (name, given) in &bulk.replace {
