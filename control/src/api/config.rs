@@ -212,16 +212,14 @@ pub(super) async fn reload(_core: &Core) -> Result<(), ChangeError> {
 mod tests {
     use super::*;
 
-    fn given(name: &str, configuration: &mut Configuration) {
-        put(configuration, name, Map::new());
+    fn configuration(names: &[&str]) -> Configuration {
+        let add = |configuration, name: &&str| add_path(&configuration, name, &Map::new()).unwrap();
+        names.iter().fold(Configuration::default(), add)
     }
 
     #[test]
     fn exact_names_come_before_patterns_and_those_before_all_others() {
-        let mut configuration = Configuration::default();
-        for name in ["cam1", "~^cam", "~^c", "all_others"] {
-            given(name, &mut configuration);
-        }
+        let configuration = configuration(&["cam1", "~^cam", "~^c", "all_others"]);
         let table = PathTable::of(&configuration);
         assert_eq!(table.exact_names().collect::<Vec<_>>(), ["cam1"]);
         for (path, expected) in
@@ -233,8 +231,7 @@ mod tests {
 
     #[test]
     fn a_bulk_is_made_whole_or_not_at_all() {
-        let mut configuration = Configuration::default();
-        given("old", &mut configuration);
+        let configuration = configuration(&["old"]);
         let map = |name: &str| Map::from_iter([(name.to_owned(), json!({"source": "publisher"}))]);
         let all =
             Bulk { add: map("new"), patch: map("none"), delete: vec!["gone".to_owned()], ..Bulk::default() };

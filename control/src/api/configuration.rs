@@ -257,8 +257,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(value: Value) -> Result<Bulk, Failure> {
-        read_bulk(value.as_object().unwrap().clone())
+    fn read(body: Value) -> Result<Bulk, Failure> {
+        let Value::Object(body) = body else { panic!("no object") };
+        read_bulk(body)
     }
 
     #[test]
