@@ -16,6 +16,10 @@ pub(super) struct GlobalConf;
 #[derive(ToSchema)]
 pub(super) struct PathConf;
 
+/// What may be given for a path: all but its name, which is in the URL.
+#[derive(ToSchema)]
+pub(super) struct PathConfInput;
+
 /// A page of path configurations.
 #[derive(ToSchema)]
 pub(super) struct PathConfList;
@@ -29,6 +33,7 @@ pub(super) fn fill(schemas: &mut Value) {
     let configuration = Configuration::default();
     let path = configuration.path_defaults_json();
     schemas["GlobalConf"] = object(&configuration.global_json(), "The global configuration.");
+    schemas["PathConfInput"] = object(&without_name(path.clone()), "What may be given for a path.");
     let mut shown = object(&path, "The configuration of a path.");
     shown["properties"]["name"] = json!({ "type": "string" });
     schemas["PathConf"] = shown;
@@ -42,8 +47,7 @@ pub(super) fn fill(schemas: &mut Value) {
             "items": { "type": "array", "items": { "$ref": "#/components/schemas/PathConf" } },
         },
     });
-    let by_name =
-        || json!({ "type": "object", "additionalProperties": { "$ref": "#/components/schemas/PathConf" } });
+    let by_name = || json!({ "type": "object", "additionalProperties": { "$ref": "#/components/schemas/PathConfInput" } });
     schemas["PathsBulk"] = json!({
         "type": "object",
         "description": "Several changes of paths, made all or none.",
@@ -61,7 +65,19 @@ fn object(defaults: &Value, description: &str) -> Value {
     let keys = defaults.as_object().into_iter().flatten();
     let properties: Map<String, Value> =
         keys.map(|(key, default)| (key.clone(), property(key, default))).collect();
-    json!({ "type": "object", "description": description, "properties": properties })
+    json!({
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn without_name(mut path: Value) -> Value {
+    if let Some(keys) = path.as_object_mut() {
+        keys.remove("name");
+    }
+    path
 }
 
 fn property(key: &str, default: &Value) -> Value {
@@ -72,9 +88,11 @@ fn property(key: &str, default: &Value) -> Value {
     match default {
         Value::Bool(_) => json!({ "type": "boolean" }),
         Value::Number(number) if number.is_f64() => json!({ "type": "number" }),
-        Value::Number(_) => json!({ "type": "integer", "format": "int64" }),
+        Value::Number(_) => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
         Value::Array(_) => json!({ "type": "array", "items": item(key) }),
         Value::Object(_) => json!({ "type": "object" }),
+        // A size may be a number of bytes.
+        Value::String(_) if key.ends_with("Size") => json!({ "type": ["string", "integer"] }),
         _ => json!({ "type": "string" }),
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn name_for<'a>(configuration: &'a Configuration, path: &str) -> &'a 
 }
 
 /// Several changes of paths, made all or none.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Bulk {
     pub(super) add: Map<String, Value>,
     pub(super) replace: Map<String, Value>,

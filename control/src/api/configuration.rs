@@ -51,7 +51,7 @@ pub(super) async fn path_defaults(State(api): Shared) -> Result<Response, Failur
 ///
 /// all fields are optional.
 #[utoipa::path(patch, path = "/v3/config/pathdefaults/patch", operation_id = "configPathDefaultsPatch",
-    tag = "Configuration", request_body = super::conf_schema::PathConf,
+    tag = "Configuration", request_body = super::conf_schema::PathConfInput,
     responses((status = 200, description = "the request was successful.", body = super::openapi::OK)))]
 pub(super) async fn patch_path_defaults(
     State(api): Shared,
@@ -91,7 +91,7 @@ pub(super) async fn path(
 /// all fields are optional.
 #[utoipa::path(post, path = "/v3/config/paths/add/{name}", operation_id = "configPathsAdd",
     tag = "Configuration", params(super::openapi::NameParameter),
-    request_body = super::conf_schema::PathConf,
+    request_body = super::conf_schema::PathConfInput,
     responses((status = 200, description = "the request was successful.", body = super::openapi::OK)))]
 pub(super) async fn add_path(
     State(api): Shared,
@@ -107,7 +107,7 @@ pub(super) async fn add_path(
 /// all fields are optional.
 #[utoipa::path(patch, path = "/v3/config/paths/patch/{name}", operation_id = "configPathsPatch",
     tag = "Configuration", params(super::openapi::NameParameter),
-    request_body = super::conf_schema::PathConf,
+    request_body = super::conf_schema::PathConfInput,
     responses((status = 200, description = "the request was successful.", body = super::openapi::OK)))]
 pub(super) async fn patch_path(
     State(api): Shared,
@@ -123,7 +123,7 @@ pub(super) async fn patch_path(
 /// all fields are optional.
 #[utoipa::path(post, path = "/v3/config/paths/replace/{name}", operation_id = "configPathsReplace",
     tag = "Configuration", params(super::openapi::NameParameter),
-    request_body = super::conf_schema::PathConf,
+    request_body = super::conf_schema::PathConfInput,
     responses((status = 200, description = "the request was successful.", body = super::openapi::OK)))]
 pub(super) async fn replace_path(
     State(api): Shared,
@@ -262,8 +262,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(value: Value) -> Result<Bulk, Failure> {
-        read_bulk(value.as_object().unwrap().clone())
+    fn read(body: Value) -> Result<Bulk, Failure> {
+        let Value::Object(body) = body else { panic!("no object") };
+        read_bulk(body)
     }
 
     #[test]

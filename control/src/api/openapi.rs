@@ -285,6 +285,12 @@ fn complete(path: &str, operation: &mut Value) {
     if open {
         operation["security"] = json!([]);
     }
+    // A field with a schema of its own loses this mark in the derive.
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        if matches!(parameter["name"].as_str(), Some("path" | "id" | "name")) {
+            parameter["required"] = json!(true);
+        }
+    }
     let grouped = path.contains("conns/") || path.contains("sessions/");
     let missing = path.contains('{') || grouped || path.contains("/forward/") || path.ends_with("/bulk");
     let changes = body || path.ends_with("/reload") || path.contains("/delete/");

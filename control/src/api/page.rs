@@ -11,7 +11,8 @@ use serde::Serialize;
 const ITEMS_PER_PAGE: usize = 100;
 /// MediaMTX reads 31 bits.
 pub(super) const NUMBER_MAX: usize = (1 << 31) - 1;
-const SEARCH_BYTES_MAX: usize = 1024;
+/// Characters of a search; nothing longer is a name.
+const SEARCH_MAX: usize = 256;
 
 /// Which part of a list is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +47,8 @@ impl Page {
             return Err(Failure::bad_request("invalid itemsPerPage: it must be 1 at least"));
         }
         let search = fields.get("search").unwrap_or_default();
-        if search.len() > SEARCH_BYTES_MAX {
-            return Err(Failure::bad_request(format!("search is longer than {SEARCH_BYTES_MAX} bytes")));
+        if search.chars().count() > SEARCH_MAX {
+            return Err(Failure::bad_request(format!("search is longer than {SEARCH_MAX} characters")));
         }
         Ok(Page { page: number(fields, "page", 0)?, items_per_page, search: search.to_owned() })
     }

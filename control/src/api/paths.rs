@@ -210,14 +210,15 @@ fn shown(name: &str, view: Option<&PathView>, configuration: &Configuration) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Configuration, ConfiguredPath};
+    use crate::api::config;
+    use crate::config::Configuration;
     use serde_json::json;
     use std::time::SystemTime;
 
     fn configuration(names: &[&str]) -> Configuration {
-        let entry = || ConfiguredPath { given: serde_json::Map::new(), effective: Default::default() };
-        let paths = names.iter().map(|name| ((*name).to_owned(), entry())).collect();
-        Configuration { paths, ..Configuration::default() }
+        names.iter().fold(Configuration::default(), |configuration, name| {
+            config::add_path(&configuration, name, &serde_json::Map::new()).unwrap()
+        })
     }
 
     fn live(name: &str) -> PathView {

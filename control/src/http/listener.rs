@@ -57,6 +57,14 @@ pub(crate) struct Listener {
 pub(crate) struct Stopping(watch::Receiver<bool>);
 
 impl Stopping {
+    /// Of a listener that does not stop.
+    #[cfg(test)]
+    pub(crate) fn never() -> Stopping {
+        let (stop, stopping) = watch::channel(false);
+        std::mem::forget(stop);
+        Stopping(stopping)
+    }
+
     /// Returns when the listener stops.
     pub(crate) async fn wait(&mut self) {
         stopped(&mut self.0).await;
