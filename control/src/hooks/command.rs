@@ -97,7 +97,12 @@ impl Process {
     pub(super) async fn start(arguments: Vec<String>, variables: Variables) -> std::io::Result<Process> {
         let spawn = move || {
             let mut command = Command::new(&arguments[0]);
-            command.args(&arguments[1..]).envs(variables).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+            command
+                .args(&arguments[1..])
+                .envs(variables)
+                .stdin(Stdio::null())
+                .process_group(0)
+                .kill_on_drop(true);
             for name in SECRET_VARIABLES {
                 command.env_remove(name);
             }
@@ -193,10 +198,21 @@ mod tests {
     fn lines_are_split_as_a_shell_would_and_expanded_afterwards() {
         let given = variables();
         let of = |line: &str| arguments(line, &given);
-        assert_eq!(of("a  'b c' \"d $G1\" e\\ f"), Ok(["a", "b c", "d cam", "e f"].map(str::to_owned).to_vec()));
-        assert_eq!(of("x rtsp://host:$PORT_UNSET/${MTX_PATH}_$G1."), Ok(vec!["x".into(), "rtsp://host:/live/cam_cam.".into()]));
-        assert_eq!(of("x $ $% a$ ${} ${oops"), Ok(["x", "$", "$%", "a$", "", "oops"].map(str::to_owned).to_vec()));
-        assert!(of("x 'open").is_err() && of("").is_err() && of("  ").is_err() && of("$UNSET_VARIABLE").is_err());
+        assert_eq!(
+            of("a  'b c' \"d $G1\" e\\ f"),
+            Ok(["a", "b c", "d cam", "e f"].map(str::to_owned).to_vec())
+        );
+        assert_eq!(
+            of("x rtsp://host:$PORT_UNSET/${MTX_PATH}_$G1."),
+            Ok(vec!["x".into(), "rtsp://host:/live/cam_cam.".into()])
+        );
+        assert_eq!(
+            of("x $ $% a$ ${} ${oops"),
+            Ok(["x", "$", "$%", "a$", "", "oops"].map(str::to_owned).to_vec())
+        );
+        assert!(
+            of("x 'open").is_err() && of("").is_err() && of("  ").is_err() && of("$UNSET_VARIABLE").is_err()
+        );
     }
 
     #[test]

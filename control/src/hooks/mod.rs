@@ -128,7 +128,9 @@ impl Dispatcher {
         if settings.as_ref() != self.webhook.as_ref().map(|webhook| &webhook.settings) {
             self.webhook = settings.and_then(|settings| {
                 let opened = Webhook::open(settings, &self.counters);
-                opened.map_err(|reason| tracing::error!("webhookAddress: {reason}; no webhooks are sent")).ok()
+                opened
+                    .map_err(|reason| tracing::error!("webhookAddress: {reason}; no webhooks are sent"))
+                    .ok()
             });
         }
         self.configure_init();
@@ -212,7 +214,11 @@ impl Dispatcher {
         let told_of_end = |webhook: &Webhook| event.kind.end().is_some_and(|kind| webhook.wants(kind));
         let ends = event.kind.end().is_some_and(|kind| !self.command(kind, keys.as_deref()).0.is_empty());
         // A configured path is kept in any case, so that its end and its changes are seen.
-        if attached.is_some() || ends || event.kind == Kind::Init || self.webhook.as_ref().is_some_and(told_of_end) {
+        if attached.is_some()
+            || ends
+            || event.kind == Kind::Init
+            || self.webhook.as_ref().is_some_and(told_of_end)
+        {
             self.begun.insert(event.subject.clone(), Begun { event, command: (line, restart), attached });
         }
     }
@@ -250,8 +256,12 @@ impl Dispatcher {
         }
         let subjects: HashSet<&Subject> = there.iter().map(|event| &event.subject).collect();
         let gone = |event: &Event| event.kind != Kind::Init && !subjects.contains(&event.subject);
-        let ends: Vec<Event> =
-            self.begun.values().filter(|begun| gone(&begun.event)).filter_map(|begun| begun.event.end()).collect();
+        let ends: Vec<Event> = self
+            .begun
+            .values()
+            .filter(|begun| gone(&begun.event))
+            .filter_map(|begun| begun.event.end())
+            .collect();
         ends.iter().for_each(|event| self.end(event));
         there.into_iter().for_each(|event| self.begin(event));
     }
