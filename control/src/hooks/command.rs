@@ -19,6 +19,8 @@ const SECRET_VARIABLES: [&str; 3] = ["HEADWATER_CONFKEY", "MTX_CONFKEY", "RTSP_C
 /// How often a group without its leader is looked at, and how often one that is told to end.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY_ENDING: Duration = Duration::from_millis(20);
+/// For the kernel to end what was killed, and for init to take notice of it.
+const DEATH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Names and values that a hook is told, beside the server's own environment.
 pub(super) type Variables = Vec<(String, String)>;
@@ -132,25 +134,26 @@ impl Process {
         }
     }
 
-    /// Ends the group: SIGINT, and SIGKILL to whoever is left after `patience`. Whether that was needed.
+    /// Ends the group: SIGINT (which what a shell runs in the background ignores), and SIGKILL to whoever is left after `patience`. Whether that was needed.
     pub(super) async fn end(&mut self, patience: Duration) -> bool {
         if self.gone {
             return false;
         }
         self.signal(Signal::INT);
-        let all_gone = async {
-            let _ = self.child.wait().await;
-            while test_kill_process_group(self.group).is_ok() {
-                tokio::time::sleep(LOOK_EVERY_ENDING).await;
-            }
-        };
-        let killed = tokio::time::timeout(patience, all_gone).await.is_err();
+        let killed = tokio::time::timeout(patience, self.group_gone()).await.is_err();
         if killed {
             self.signal(Signal::KILL);
-            let _ = self.child.wait().await;
+            let _ = tokio::time::timeout(DEATH_PATIENCE, self.group_gone()).await;
         }
         self.gone = true;
         killed
+    }
+
+    async fn group_gone(&mut self) {
+        let _ = self.child.wait().await;
+        while test_kill_process_group(self.group).is_ok() {
+            tokio::time::sleep(LOOK_EVERY_ENDING).await;
+        }
     }
 
     fn look(&mut self) -> bool {

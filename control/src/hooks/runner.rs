@@ -97,8 +97,8 @@ impl Runner {
 
     /// Waits for all commands to end. Those that belong to something must have been told to.
     pub(super) async fn finish(&mut self, patience: Duration) {
-        /// For the kernel to end what was killed.
-        const AFTER_KILL: Duration = Duration::from_secs(1);
+        /// For what was killed to be gone.
+        const AFTER_KILL: Duration = Duration::from_secs(2);
         self.shutdown.send_replace(true);
         let all = async { while self.tasks.join_next().await.is_some() {} };
         // One-shots are given their time before they are told to end, and again to do it.

@@ -223,7 +223,9 @@ async fn what_a_command_leaves_behind_ends_with_the_server() {
         run_on_unavailable: "sh -c 'sleep 600 &'".to_owned(),
         ..PathConfiguration::default()
     };
-    let mut hooks = dispatcher(configuration(Global::default(), vec![("all", keys)]));
+    // A shell lets what it runs in the background ignore SIGINT, so that only SIGKILL ends it.
+    let global = Global { hook_stop_timeout: Duration::from_millis(300), ..Global::default() };
+    let mut hooks = dispatcher(configuration(global, vec![("all", keys)]));
     let path = place.path("left");
     hooks.handle(&available(&path));
     let counters = Arc::clone(&hooks.counters);
