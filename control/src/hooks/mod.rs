@@ -29,6 +29,7 @@ use runner::{Attached, Job, Runner};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -76,11 +77,7 @@ async fn listen(core: Arc<Core>, mut stopped: watch::Receiver<bool>, counters: A
         dispatcher.configure(core.configuration());
         match next {
             Ok(happening) => dispatcher.handle(&happening),
-            Err(RecvError::Lagged(missed)) => {
-                dispatcher.counters.happenings_missed.fetch_add(missed, Relaxed);
-                tracing::warn!("hooks missed {missed} happenings and compare with the live world");
-                dispatcher.compare(&core.world);
-            }
+            Err(RecvError::Lagged(missed)) => dispatcher.catch_up(missed, &mut happenings, &core.world),
             Err(RecvError::Closed) => break,
         }
     }
@@ -138,7 +135,10 @@ impl Dispatcher {
 
     fn configure_init(&mut self) {
         let configuration = Arc::clone(&self.configuration);
-        let exact = configuration.paths.iter().filter(|(name, _)| paths::is_exact(name));
+        let exact = configuration
+            .paths
+            .iter()
+            .filter(|(name, path)| paths::is_exact(name) && !path.effective.run_on_init.is_empty());
         let wanted: HashMap<Arc<str>, (String, bool)> = exact
             .map(|(name, path)| {
                 let keys = &path.effective;
@@ -233,6 +233,17 @@ impl Dispatcher {
             let job = self.job(event, line, false, variables);
             self.runner.once(job);
         }
+    }
+
+    /// Makes up for happenings that were missed. Those that still wait come first: the world is ahead of them, and what
+    /// they tell would otherwise be done twice.
+    fn catch_up(&mut self, missed: u64, waiting: &mut Receiver<Arc<Happening>>, world: &World) {
+        self.counters.happenings_missed.fetch_add(missed, Relaxed);
+        tracing::warn!("hooks missed {missed} happenings and compare with the live world");
+        while let Ok(happening) = waiting.try_recv() {
+            self.handle(&happening);
+        }
+        self.compare(world);
     }
 
     /// Ends what is gone and begins what is there, for happenings that were missed.

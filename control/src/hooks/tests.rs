@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
+use tokio::sync::broadcast::error::RecvError;
 
 const ID: &str = "00112233-4455-6677-8899-aabbccddeeff";
 
@@ -166,8 +167,9 @@ async fn commands_are_told_the_variables_of_mediamtx_and_their_twins() {
     has("connect", &format!("MTX_CONN_ID={ID}"));
     has("connect", "RTSP_PORT=8554");
     assert!(!place.read("connect").contains("MTX_PATH"));
-    assert_eq!(hooks.counters.started.load(SeqCst), 3, "a publisher is no reader");
+    let counters = Arc::clone(&hooks.counters);
     hooks.finish().await;
+    assert_eq!(counters.started.load(SeqCst), 3, "a publisher is no reader");
 }
 
 #[tokio::test]
@@ -186,14 +188,16 @@ async fn a_command_ends_with_what_it_belongs_to_and_the_other_one_runs() {
     hooks.handle(&available(&path));
     hooks.handle(&available(&path));
     until("it runs", || !place.read("started").is_empty()).await;
-    assert_eq!(hooks.counters.running.load(SeqCst), 1, "twice available is once available");
+    until("it is counted", || hooks.counters.running.load(SeqCst) == 1).await;
     hooks.handle(&unavailable(&path));
     until("it was told to end", || place.read("told").trim() == &*path).await;
     until("the other ran", || place.read("after").trim() == &*path).await;
     until("nobody is left", || alive(&path) == 0).await;
     assert!(hooks.begun.is_empty());
-    assert_eq!(hooks.counters.killed.load(SeqCst), 0);
+    let counters = Arc::clone(&hooks.counters);
     hooks.finish().await;
+    assert_eq!(counters.killed.load(SeqCst), 0);
+    assert_eq!(counters.started.load(SeqCst), 2, "twice available is once available");
 }
 
 #[tokio::test]
@@ -271,7 +275,11 @@ async fn only_the_init_command_that_changed_is_restarted() {
             ("~^live/", init("sleep 600")),
         ],
     ));
-    until("all run", || [&kept, &changed, &removed].iter().all(|path| alive(path) == 1)).await;
+    until("all run", || {
+        let each = [&kept, &changed, &removed].iter().all(|path| alive(path) == 1);
+        each && hooks.counters.running.load(SeqCst) >= 3
+    })
+    .await;
     assert_eq!(hooks.counters.started.load(SeqCst), 3, "patterns have no runOnInit");
     hooks.configure(configuration(
         Global { log_file: "other".to_owned(), ..Global::default() },
@@ -299,6 +307,29 @@ async fn what_was_missed_is_found_by_comparing() {
     hooks.compare(&World::new());
     until("it ended", || alive(&path) == 0 && place.read("after").trim() == &*path).await;
     hooks.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_missed_is_told_once() {
+    let place = Place::new();
+    let keys = PathConfiguration { run_on_unavailable: "true".to_owned(), ..PathConfiguration::default() };
+    let mut hooks = dispatcher(configuration(Global::default(), vec![("all", keys)]));
+    let world = World::new();
+    let mut happenings = world.listen();
+    let (missed, waiting) = (place.path("missed"), place.path("waiting"));
+    hooks.handle(&available(&missed));
+    hooks.handle(&available(&waiting));
+    world.tell(unavailable(&missed));
+    for _ in 0..5000 {
+        world.tell(Happening::ConfigurationChanged { keys: Vec::new() });
+    }
+    world.tell(unavailable(&waiting));
+    let Err(RecvError::Lagged(number)) = happenings.recv().await else { panic!("nothing was missed") };
+    hooks.catch_up(number, &mut happenings, &world);
+    let counters = Arc::clone(&hooks.counters);
+    hooks.finish().await;
+    assert_eq!(counters.started.load(SeqCst), 2, "the end of each path");
+    assert_eq!(counters.happenings_missed.load(SeqCst), number);
 }
 
 #[tokio::test]

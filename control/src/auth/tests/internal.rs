@@ -62,7 +62,7 @@ async fn rules_decide_by_action_path_network_and_credentials() {
         match expected {
             Some(expected) => assert_eq!(verdict, expected, "{action:?} {path} {name}"),
             None => {
-                assert!(matches!(verdict, Verdict::Denied { .. }), "{action:?} {path} {name}: {verdict:?}")
+                assert!(matches!(verdict, Verdict::Denied { .. }), "{action:?} {path} {name}: {verdict:?}");
             }
         }
     }
