@@ -4,7 +4,9 @@
 //! system's roots, or, where the configuration names a fingerprint, by the SHA-256 of their certificate alone.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
@@ -153,7 +155,9 @@ impl ServerCertVerifier for Pin {
             return Ok(ServerCertVerified::assertion());
         }
         let hex: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
-        Err(rustls::Error::General(format!("the certificate's fingerprint is {hex}, which is not the configured one")))
+        Err(rustls::Error::General(format!(
+            "the certificate's fingerprint is {hex}, which is not the configured one"
+        )))
     }
 
     fn verify_tls12_signature(

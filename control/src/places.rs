@@ -13,7 +13,10 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(working_max: usize, waiting_max: usize) -> Places {
-        Places { working: Arc::new(Semaphore::new(working_max)), waiting: Arc::new(Semaphore::new(waiting_max)) }
+        Places {
+            working: Arc::new(Semaphore::new(working_max)),
+            waiting: Arc::new(Semaphore::new(waiting_max)),
+        }
     }
 
     /// Waits for a place; `None` if too many wait already.

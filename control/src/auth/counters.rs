@@ -15,7 +15,8 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    pub(crate) const ALL: [Outcome; 4] = [Outcome::Allowed, Outcome::Asked, Outcome::Denied, Outcome::Unavailable];
+    pub(crate) const ALL: [Outcome; 4] =
+        [Outcome::Allowed, Outcome::Asked, Outcome::Denied, Outcome::Unavailable];
 
     /// `allowed`, `asked`, `denied`, `unavailable`.
     pub(crate) fn word(self) -> &'static str {

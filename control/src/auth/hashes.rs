@@ -35,12 +35,12 @@ impl Default for Verifiers {
 
 /// The verified passwords of one configuration.
 pub(super) struct Hashes {
-    verified: Memory<()>,
+    verified: Arc<Memory<()>>,
 }
 
 impl Hashes {
     pub(super) fn new() -> Hashes {
-        Hashes { verified: Memory::new(REMEMBERED_MAX, REMEMBERED_FOR) }
+        Hashes { verified: Arc::new(Memory::new(REMEMBERED_MAX, REMEMBERED_FOR)) }
     }
 
     /// Whether name and password are those of a rule.
@@ -83,16 +83,18 @@ impl Hashes {
         }
         count(&counters.hashes_computed);
         let (encoded, given) = (encoded.clone(), given.to_owned());
+        let verified = Arc::clone(&self.verified);
         let matches = tokio::task::spawn_blocking(move || {
-            // The place is held until the work is done, whether or not somebody still waits for it.
-            let _place = place;
-            computes_to(&encoded, &given)
+            let matches = computes_to(&encoded, &given);
+            // Before the place is left, so that whoever enters next knows; also where nobody waits for it any longer.
+            if matches {
+                verified.remember(key, (), Instant::now());
+            }
+            drop(place);
+            matches
         })
         .await
         .unwrap_or(false);
-        if matches {
-            self.verified.remember(key, (), Instant::now());
-        }
         Ok(matches)
     }
 }
@@ -110,8 +112,8 @@ mod tests {
     /// Made with argon2-cffi 25 (the reference C implementation): `PasswordHasher(3, 65536, 4).hash("geheim")`, and its
     /// low-level function for the other two types.
     const VECTORS: [&str; 3] = [
-        "$argon2id$v=19$m=65536,t=3,p=4$yzk8fvQ2D08houWKF7UQyQ$GZxJ3IFmsGsreAtAjbuyM7rLb6J53/GuEc8EQn7JP0g", 
-        "$argon2i$v=19$m=1024,t=2,p=1$c2FsdHNhbHRzYWx0$JyfynUpKB3VU3HvBya5wy8eNcrKpySxt", 
+        "$argon2id$v=19$m=65536,t=3,p=4$yzk8fvQ2D08houWKF7UQyQ$GZxJ3IFmsGsreAtAjbuyM7rLb6J53/GuEc8EQn7JP0g",
+        "$argon2i$v=19$m=1024,t=2,p=1$c2FsdHNhbHRzYWx0$JyfynUpKB3VU3HvBya5wy8eNcrKpySxt",
         "$argon2d$v=19$m=1024,t=2,p=2$c2FsdHNhbHRzYWx0$VWRkX/ivWxLJ877qUGhGkelF91JAmfRCsLBI9wTyYQs",
     ];
 
@@ -140,7 +142,10 @@ mod tests {
         assert_eq!(counters.hashes_computed.load(Relaxed), 1);
         assert_eq!(counters.hashes_cached.load(Relaxed), 2);
         for _ in 0..2 {
-            assert_eq!(hashes.verify(&expected, &of("eva", "falsch"), &verifiers, &counters).await, Ok(false));
+            assert_eq!(
+                hashes.verify(&expected, &of("eva", "falsch"), &verifiers, &counters).await,
+                Ok(false)
+            );
         }
         assert_eq!(counters.hashes_computed.load(Relaxed), 3);
         assert_eq!(hashes.verify(&expected, &of("adam", "geheim"), &verifiers, &counters).await, Ok(false));
@@ -157,8 +162,11 @@ mod tests {
                 (Arc::clone(&hashes), Arc::clone(&verifiers), Arc::clone(&counters));
             tasks.spawn(async move {
                 let expected = (Secret::Plain("eva".to_owned()), Secret::Argon2(VECTORS[1].to_owned()));
-                let given =
-                    Credentials { user: "eva".to_owned(), password: "geheim".to_owned(), token: String::new() };
+                let given = Credentials {
+                    user: "eva".to_owned(),
+                    password: "geheim".to_owned(),
+                    token: String::new(),
+                };
                 hashes.verify(&expected, &given, &verifiers, &counters).await
             });
         }

@@ -79,7 +79,8 @@ impl KeySet {
     pub(super) async fn keys(self: &Arc<Self>) -> Result<Arc<Keys>, String> {
         self.start();
         let mut receiver = self.fetched.subscribe();
-        let fetched = tokio::time::timeout(self.timeout, receiver.wait_for(|fetched| fetched.number > 0)).await;
+        let fetched =
+            tokio::time::timeout(self.timeout, receiver.wait_for(|fetched| fetched.number > 0)).await;
         match fetched {
             Ok(Ok(fetched)) => match (&fetched.keys, &fetched.error) {
                 (Some(keys), _) => Ok(Arc::clone(keys)),
@@ -153,8 +154,14 @@ impl KeySet {
                 Err(reason) => {
                     count(&self.counters.jwks_failed);
                     if !failed {
-                        let then = if fetched.keys.is_some() { "the old keys stay" } else { "no token can be verified" };
-                        tracing::warn!("JWT key set cannot be fetched from {address}: {reason}; {then}, trying again");
+                        let then = if fetched.keys.is_some() {
+                            "the old keys stay"
+                        } else {
+                            "no token can be verified"
+                        };
+                        tracing::warn!(
+                            "JWT key set cannot be fetched from {address}: {reason}; {then}, trying again"
+                        );
                     }
                     fetched.error = Some(format!("the key set cannot be fetched: {reason}"));
                 }

@@ -49,9 +49,19 @@ struct Backend {
 }
 
 enum Method {
-    Internal { users: Vec<access::User>, hashes: Hashes },
-    Http { server: Arc<Server>, exclusions: Vec<access::Permission> },
-    Jwt { key_set: Arc<KeySet>, demands: Demands, exclusions: Vec<access::Permission> },
+    Internal {
+        users: Vec<access::User>,
+        hashes: Hashes,
+    },
+    Http {
+        server: Arc<Server>,
+        exclusions: Vec<access::Permission>,
+    },
+    Jwt {
+        key_set: Arc<KeySet>,
+        demands: Demands,
+        exclusions: Vec<access::Permission>,
+    },
     /// The settings are unusable: nobody is let in.
     Broken(String),
 }
@@ -193,7 +203,9 @@ impl Authority {
             AuthMethod::Jwt => {
                 let exclusions = exclusions(&settings.jwt_exclude, "authJWTExclude").map_err(faults)?;
                 let key_set = match &old.method {
-                    Method::Jwt { key_set, .. } if settings.same_key_set(&old.settings) => Arc::clone(key_set),
+                    Method::Jwt { key_set, .. } if settings.same_key_set(&old.settings) => {
+                        Arc::clone(key_set)
+                    }
                     _ => self.key_set(settings).map_err(|error| format!("authJWTJWKS: {error}"))?,
                 };
                 key_set.start();
@@ -230,7 +242,8 @@ impl Settings {
     }
 
     fn same_key_set(&self, other: &Settings) -> bool {
-        (&self.jwks, &self.jwks_fingerprint, self.timeout) == (&other.jwks, &other.jwks_fingerprint, other.timeout)
+        (&self.jwks, &self.jwks_fingerprint, self.timeout)
+            == (&other.jwks, &other.jwks_fingerprint, other.timeout)
     }
 
     /// How long a server is waited for, also where `authTimeout` is 0 (none).
@@ -264,7 +277,9 @@ async fn decide_by_token(key_set: &Arc<KeySet>, demands: &Demands, request: &Req
         Ok(claims) if claims.permit(request.action, &request.path) => Verdict::Allowed { user: claims.user },
         Ok(claims) => {
             let user = one_line(&claims.user, 64);
-            Verdict::Denied { reason: format!("the token of \"{user}\" does not permit this: {}", wish(request)) }
+            Verdict::Denied {
+                reason: format!("the token of \"{user}\" does not permit this: {}", wish(request)),
+            }
         }
     }
 }

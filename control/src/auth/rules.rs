@@ -101,9 +101,7 @@ fn convert(permissions: &[Permission], key: &str, faults: &mut Vec<Fault>) -> Ve
 }
 
 fn checked<T>(result: Result<T, String>, key: &str, faults: &mut Vec<Fault>) -> Option<T> {
-    result
-        .map_err(|message| faults.push(Fault { key: key.to_owned(), message, ..Fault::default() }))
-        .ok()
+    result.map_err(|message| faults.push(Fault { key: key.to_owned(), message, ..Fault::default() })).ok()
 }
 
 /// What a credential of the configuration is compared by. The messages never hold the credential.
@@ -118,9 +116,11 @@ fn secret(credential: &Credential) -> Result<Secret, String> {
         return Ok(Secret::Sha256(hash));
     }
     if let Some(encoded) = text.strip_prefix("argon2:") {
-        let hash = PasswordHash::new(encoded).map_err(|error| format!("this is no encoded argon2 hash: {error}"))?;
+        let hash =
+            PasswordHash::new(encoded).map_err(|error| format!("this is no encoded argon2 hash: {error}"))?;
         let parameters = argon2::Params::try_from(&hash);
-        let known = argon2::Algorithm::try_from(hash.algorithm).is_ok() && hash.salt.is_some() && hash.hash.is_some();
+        let known =
+            argon2::Algorithm::try_from(hash.algorithm).is_ok() && hash.salt.is_some() && hash.hash.is_some();
         return match parameters {
             Ok(it) if known && it.m_cost() <= ARGON2_MEMORY_MAX && it.t_cost() <= ARGON2_PASSES_MAX => {
                 Ok(Secret::Argon2(encoded.to_owned()))
@@ -154,21 +154,35 @@ mod tests {
 
     #[test]
     fn any_needs_no_credentials_and_others_keep_their_rules() {
-        let rules = of(vec![user("any", "", ""), user("eva", "x", "cam"), user("sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "x", "~^live/")])
-            .expect("valid users");
+        let rules = of(vec![
+            user("any", "", ""),
+            user("eva", "x", "cam"),
+            user("sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "x", "~^live/"),
+        ])
+        .expect("valid users");
         assert!(rules[0].credentials.is_none());
-        assert!(matches!(&rules[1].credentials, Some((Secret::Plain(name), Secret::Plain(_))) if name == "eva"));
+        assert!(
+            matches!(&rules[1].credentials, Some((Secret::Plain(name), Secret::Plain(_))) if name == "eva")
+        );
         assert!(matches!(&rules[2].credentials, Some((Secret::Sha256(_), _))));
         let here = "10.1.2.3".parse().expect("an address");
         let there = "192.0.2.1".parse().expect("an address");
-        assert!(rules[0].concerns(Action::Read, "whatever", here) && !rules[0].concerns(Action::Read, "x", there));
-        assert!(rules[1].concerns(Action::Read, "cam", here) && !rules[1].concerns(Action::Read, "cam2", here));
-        assert!(rules[2].concerns(Action::Read, "live/1", here) && !rules[2].concerns(Action::Publish, "live/1", here));
+        assert!(
+            rules[0].concerns(Action::Read, "whatever", here) && !rules[0].concerns(Action::Read, "x", there)
+        );
+        assert!(
+            rules[1].concerns(Action::Read, "cam", here) && !rules[1].concerns(Action::Read, "cam2", here)
+        );
+        assert!(
+            rules[2].concerns(Action::Read, "live/1", here)
+                && !rules[2].concerns(Action::Publish, "live/1", here)
+        );
     }
 
     #[test]
     fn all_faults_are_found_at_once_and_name_no_secret() {
-        let bad_memory = "argon2:$argon2id$v=19$m=4194304,t=3,p=1$c29tZXNhbHQ$SJFpNzMnGqPRNRcBWLPc4wvFLQsJsJTPYsgLZzdTRoc";
+        let bad_memory =
+            "argon2:$argon2id$v=19$m=4194304,t=3,p=1$c29tZXNhbHQ$SJFpNzMnGqPRNRcBWLPc4wvFLQsJsJTPYsgLZzdTRoc";
         let Err(Faults(faults)) = of(vec![
             user("eva", "sha256:geheim", "~("),
             user("argon2:$geheim", "x", ""),
@@ -193,8 +207,13 @@ mod tests {
 
     #[test]
     fn exclusions_name_the_pattern_that_is_none() {
-        let permissions = [Permission { action: Word::Api, path: String::new() }, Permission { action: Word::Read, path: "~[".to_owned() }];
-        let Err(Faults(faults)) = exclusions(&permissions, "authHTTPExclude") else { panic!("a bad pattern was taken") };
+        let permissions = [
+            Permission { action: Word::Api, path: String::new() },
+            Permission { action: Word::Read, path: "~[".to_owned() },
+        ];
+        let Err(Faults(faults)) = exclusions(&permissions, "authHTTPExclude") else {
+            panic!("a bad pattern was taken")
+        };
         assert_eq!(faults[0].key, "authHTTPExclude[1].path");
         let rules = exclusions(&permissions[..1], "authHTTPExclude").expect("valid permissions");
         assert!(rules[0].covers(Action::Api, ""));

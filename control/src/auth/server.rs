@@ -108,7 +108,9 @@ impl Server {
                 tokio::spawn(async move {
                     let forget = Forget { server: &server, key };
                     let verdict = server.ask(&request, &token).await;
-                    if let (Some(memory), false) = (&server.memory, matches!(verdict, Verdict::Unavailable { .. })) {
+                    if let (Some(memory), false) =
+                        (&server.memory, matches!(verdict, Verdict::Unavailable { .. }))
+                    {
                         memory.remember(key, verdict.clone(), Instant::now());
                     }
                     drop(forget);

@@ -151,7 +151,8 @@ impl Demands {
             }
             other => other.as_array(),
         };
-        let malformed = || TokenError::Invalid(format!("the claim \"{}\" is no list of permissions", self.claim));
+        let malformed =
+            || TokenError::Invalid(format!("the claim \"{}\" is no list of permissions", self.claim));
         let list = list.ok_or_else(malformed)?;
         if list.len() > PERMISSIONS_MAX {
             return Err(invalid("the token holds too many permissions"));
@@ -159,7 +160,8 @@ impl Demands {
         let mut permissions = Vec::with_capacity(list.len());
         for entry in list {
             let entry = entry.as_object().ok_or_else(malformed)?;
-            let word = entry.get("action").and_then(Value::as_str).and_then(Word::of_word).ok_or_else(malformed)?;
+            let word =
+                entry.get("action").and_then(Value::as_str).and_then(Word::of_word).ok_or_else(malformed)?;
             let path = match entry.get("path") {
                 None | Some(Value::Null) => "",
                 Some(path) => path.as_str().ok_or_else(malformed)?,

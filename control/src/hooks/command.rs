@@ -20,6 +20,8 @@ const SECRET_VARIABLES: [&str; 3] = ["HEADWATER_CONFKEY", "MTX_CONFKEY", "RTSP_C
 /// How often a group without its leader is looked at, and how often one that is told to end.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY_ENDING: Duration = Duration::from_millis(20);
+/// For the kernel to end what was killed, and for init to take notice of it.
+const DEATH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Names and values that a hook is told, beside the server's own environment.
 pub(super) type Variables = Vec<(String, String)>;
@@ -98,7 +100,12 @@ impl Process {
     pub(super) async fn start(arguments: Vec<String>, variables: Variables) -> std::io::Result<Process> {
         let spawn = move || {
             let mut command = Command::new(&arguments[0]);
-            command.args(&arguments[1..]).envs(variables).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+            command
+                .args(&arguments[1..])
+                .envs(variables)
+                .stdin(Stdio::null())
+                .process_group(0)
+                .kill_on_drop(true);
             for name in SECRET_VARIABLES {
                 command.env_remove(name);
             }
@@ -128,25 +135,26 @@ impl Process {
         }
     }
 
-    /// Ends the group: SIGINT, and SIGKILL to whoever is left after `patience`. Whether that was needed.
+    /// Ends the group: SIGINT (which what a shell runs in the background ignores), and SIGKILL to whoever is left after `patience`. Whether that was needed.
     pub(super) async fn end(&mut self, patience: Duration) -> bool {
         if self.gone {
             return false;
         }
         self.signal(Signal::INT);
-        let all_gone = async {
-            let _ = self.child.wait().await;
-            while test_kill_process_group(self.group).is_ok() {
-                tokio::time::sleep(LOOK_EVERY_ENDING).await;
-            }
-        };
-        let killed = tokio::time::timeout(patience, all_gone).await.is_err();
+        let killed = tokio::time::timeout(patience, self.group_gone()).await.is_err();
         if killed {
             self.signal(Signal::KILL);
-            let _ = self.child.wait().await;
+            let _ = tokio::time::timeout(DEATH_PATIENCE, self.group_gone()).await;
         }
         self.gone = true;
         killed
+    }
+
+    async fn group_gone(&mut self) {
+        let _ = self.child.wait().await;
+        while test_kill_process_group(self.group).is_ok() {
+            tokio::time::sleep(LOOK_EVERY_ENDING).await;
+        }
     }
 
     fn look(&mut self) -> bool {
@@ -194,10 +202,21 @@ mod tests {
     fn lines_are_split_as_a_shell_would_and_expanded_afterwards() {
         let given = variables();
         let of = |line: &str| arguments(line, &given);
-        assert_eq!(of("a  'b c' \"d $G1\" e\\ f"), Ok(["a", "b c", "d cam", "e f"].map(str::to_owned).to_vec()));
-        assert_eq!(of("x rtsp://host:$PORT_UNSET/${MTX_PATH}_$G1."), Ok(vec!["x".into(), "rtsp://host:/live/cam_cam.".into()]));
-        assert_eq!(of("x $ $% a$ ${} ${oops"), Ok(["x", "$", "$%", "a$", "", "oops"].map(str::to_owned).to_vec()));
-        assert!(of("x 'open").is_err() && of("").is_err() && of("  ").is_err() && of("$UNSET_VARIABLE").is_err());
+        assert_eq!(
+            of("a  'b c' \"d $G1\" e\\ f"),
+            Ok(["a", "b c", "d cam", "e f"].map(str::to_owned).to_vec())
+        );
+        assert_eq!(
+            of("x rtsp://host:$PORT_UNSET/${MTX_PATH}_$G1."),
+            Ok(vec!["x".into(), "rtsp://host:/live/cam_cam.".into()])
+        );
+        assert_eq!(
+            of("x $ $% a$ ${} ${oops"),
+            Ok(["x", "$", "$%", "a$", "", "oops"].map(str::to_owned).to_vec())
+        );
+        assert!(
+            of("x 'open").is_err() && of("").is_err() && of("  ").is_err() && of("$UNSET_VARIABLE").is_err()
+        );
     }
 
     #[test]

@@ -29,6 +29,7 @@ use runner::{Attached, Job, Runner};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -71,11 +72,7 @@ async fn listen(core: Arc<Core>, mut stopped: watch::Receiver<bool>, counters: A
         dispatcher.configure(core.configuration());
         match next {
             Ok(happening) => dispatcher.handle(&happening),
-            Err(RecvError::Lagged(missed)) => {
-                dispatcher.counters.happenings_missed.fetch_add(missed, Relaxed);
-                tracing::warn!("hooks missed {missed} happenings and compare with the live world");
-                dispatcher.compare(&core.world);
-            }
+            Err(RecvError::Lagged(missed)) => dispatcher.catch_up(missed, &mut happenings, &core.world),
             Err(RecvError::Closed) => break,
         }
     }
@@ -123,7 +120,9 @@ impl Dispatcher {
         if settings.as_ref() != self.webhook.as_ref().map(|webhook| &webhook.settings) {
             self.webhook = settings.and_then(|settings| {
                 let opened = Webhook::open(settings, &self.counters);
-                opened.map_err(|reason| tracing::error!("webhookAddress: {reason}; no webhooks are sent")).ok()
+                opened
+                    .map_err(|reason| tracing::error!("webhookAddress: {reason}; no webhooks are sent"))
+                    .ok()
             });
         }
         self.configure_init();
@@ -131,7 +130,10 @@ impl Dispatcher {
 
     fn configure_init(&mut self) {
         let configuration = Arc::clone(&self.configuration);
-        let exact = configuration.paths.iter().filter(|(name, _)| paths::is_exact(name));
+        let exact = configuration
+            .paths
+            .iter()
+            .filter(|(name, path)| paths::is_exact(name) && !path.effective.run_on_init.is_empty());
         let wanted: HashMap<Arc<str>, (String, bool)> = exact
             .map(|(name, path)| {
                 let keys = &path.effective;
@@ -207,7 +209,11 @@ impl Dispatcher {
         let told_of_end = |webhook: &Webhook| event.kind.end().is_some_and(|kind| webhook.wants(kind));
         let ends = event.kind.end().is_some_and(|kind| !self.command(kind, keys.as_deref()).0.is_empty());
         // A configured path is kept in any case, so that its end and its changes are seen.
-        if attached.is_some() || ends || event.kind == Kind::Init || self.webhook.as_ref().is_some_and(told_of_end) {
+        if attached.is_some()
+            || ends
+            || event.kind == Kind::Init
+            || self.webhook.as_ref().is_some_and(told_of_end)
+        {
             self.begun.insert(event.subject.clone(), Begun { event, command: (line, restart), attached });
         }
     }
@@ -222,6 +228,17 @@ impl Dispatcher {
             let job = self.job(event, line, false, variables);
             self.runner.once(job);
         }
+    }
+
+    /// Makes up for happenings that were missed. Those that still wait come first: the world is ahead of them, and what
+    /// they tell would otherwise be done twice.
+    fn catch_up(&mut self, missed: u64, waiting: &mut Receiver<Arc<Happening>>, world: &World) {
+        self.counters.happenings_missed.fetch_add(missed, Relaxed);
+        tracing::warn!("hooks missed {missed} happenings and compare with the live world");
+        while let Ok(happening) = waiting.try_recv() {
+            self.handle(&happening);
+        }
+        self.compare(world);
     }
 
     /// Ends what is gone and begins what is there, for happenings that were missed.
@@ -245,8 +262,12 @@ impl Dispatcher {
         }
         let subjects: HashSet<&Subject> = there.iter().map(|event| &event.subject).collect();
         let gone = |event: &Event| event.kind != Kind::Init && !subjects.contains(&event.subject);
-        let ends: Vec<Event> =
-            self.begun.values().filter(|begun| gone(&begun.event)).filter_map(|begun| begun.event.end()).collect();
+        let ends: Vec<Event> = self
+            .begun
+            .values()
+            .filter(|begun| gone(&begun.event))
+            .filter_map(|begun| begun.event.end())
+            .collect();
         ends.iter().for_each(|event| self.end(event));
         there.into_iter().for_each(|event| self.begin(event));
     }

@@ -9,13 +9,18 @@ use std::sync::Arc;
 const REST: [&str; 3] = ["all_others", "all", "~^.*$"];
 
 /// The keys for a path, and the groups of its regular expression, G1 first.
-pub(super) fn find(configuration: &Configuration, name: &str) -> Option<(Arc<PathConfiguration>, Vec<String>)> {
+pub(super) fn find(
+    configuration: &Configuration,
+    name: &str,
+) -> Option<(Arc<PathConfiguration>, Vec<String>)> {
     let paths = &configuration.paths;
     if let Some(path) = paths.get(name) {
         return Some((Arc::clone(&path.effective), Vec::new()));
     }
     for (entry, path) in paths.range("~".to_owned()..).filter(|(entry, _)| entry.as_str() != REST[2]) {
-        let Some(expression) = entry.strip_prefix('~').and_then(|text| Regex::new(text).ok()) else { continue };
+        let Some(expression) = entry.strip_prefix('~').and_then(|text| Regex::new(text).ok()) else {
+            continue;
+        };
         if let Some(captures) = expression.captures(name) {
             let text = |group: Option<regex::Match<'_>>| group.map_or("", |group| group.as_str()).to_owned();
             return Some((Arc::clone(&path.effective), captures.iter().skip(1).map(text).collect()));

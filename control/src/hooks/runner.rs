@@ -74,7 +74,8 @@ impl Runner {
         self.reap();
         let (stop, stopped) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let (places, counters, pause) = (Arc::clone(&self.attached), Arc::clone(&self.counters), self.restart_pause);
+        let (places, counters, pause) =
+            (Arc::clone(&self.attached), Arc::clone(&self.counters), self.restart_pause);
         self.tasks.spawn(async move {
             let _end = end;
             if let Some(Attached { _stop, ended }) = predecessor {
@@ -96,8 +97,8 @@ impl Runner {
 
     /// Waits for all commands to end. Those that belong to something must have been told to.
     pub(super) async fn finish(&mut self, patience: Duration) {
-        /// For the kernel to end what was killed.
-        const AFTER_KILL: Duration = Duration::from_secs(1);
+        /// For what was killed to be gone.
+        const AFTER_KILL: Duration = Duration::from_secs(2);
         self.shutdown.send_replace(true);
         let all = async { while self.tasks.join_next().await.is_some() {} };
         // One-shots are given their time before they are told to end, and again to do it.
@@ -213,7 +214,12 @@ fn refuse(job: &Job, counters: &HookCounters) {
 }
 
 impl Job {
-    fn ended(&self, status: std::io::Result<std::process::ExitStatus>, started: Instant, counters: &HookCounters) {
+    fn ended(
+        &self,
+        status: std::io::Result<std::process::ExitStatus>,
+        started: Instant,
+        counters: &HookCounters,
+    ) {
         let well = status.as_ref().is_ok_and(std::process::ExitStatus::success);
         count(if well { &counters.succeeded } else { &counters.failed });
         let (hook, about, took) = (self.hook, &self.about, seconds(started));
@@ -229,7 +235,10 @@ impl Job {
         let (hook, about, took) = (self.hook, &self.about, seconds(started));
         if process.end(self.patience).await {
             count(&counters.killed);
-            tracing::warn!("hook {hook} of {about} did not end within {:?} and was killed, after {took}", self.patience);
+            tracing::warn!(
+                "hook {hook} of {about} did not end within {:?} and was killed, after {took}",
+                self.patience
+            );
         } else {
             tracing::info!("hook {hook} of {about} stopped after {took}");
         }

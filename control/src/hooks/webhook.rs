@@ -81,7 +81,9 @@ impl Webhook {
         let client = client(&settings.address, "").map_err(|error| error.to_string())?;
         let wanted = Kind::ALL
             .into_iter()
-            .filter(|kind| settings.events.is_empty() || settings.events.iter().any(|word| word == kind.word()))
+            .filter(|kind| {
+                settings.events.is_empty() || settings.events.iter().any(|word| word == kind.word())
+            })
             .collect();
         let line = Arc::new(Line {
             client,
@@ -131,7 +133,9 @@ impl Webhook {
         }
         if cut > 0 {
             let address = without_secrets(&self.settings.address);
-            tracing::warn!("webhooks to {address} are cut off while events still wait in {cut} of {LANES} lanes");
+            tracing::warn!(
+                "webhooks to {address} are cut off while events still wait in {cut} of {LANES} lanes"
+            );
         }
     }
 }
@@ -230,7 +234,9 @@ impl Line {
             let address = without_secrets(&self.settings.address);
             let failed = self.counters.webhooks_failed.load(Relaxed);
             let dropped = self.counters.webhooks_dropped.load(Relaxed);
-            tracing::info!("webhooks to {address} work again; {failed} failed and {dropped} were dropped since the start");
+            tracing::info!(
+                "webhooks to {address} work again; {failed} failed and {dropped} were dropped since the start"
+            );
         }
     }
 }
