@@ -115,11 +115,6 @@ impl Core {
         self.parts.lock().await
     }
 
-    /// Certificates that changed on disk and could not be used.
-    pub(crate) fn certificates_refused(&self) -> u64 {
-        self.keyring.refused()
-    }
-
     /// Opens the control ports for the first time.
     ///
     /// # Errors
@@ -218,16 +213,20 @@ impl Core {
             self.configuration.store(Arc::clone(after));
             return Ok(());
         }
-        let tls = rtsps_certificate(&self.keyring, after)?;
+        let tls = self.rtsps_certificate_elsewhere(after).await?;
         let settings = engine_settings::of(after, tls, Some((&before, &parts.settings)))?;
         let change = parts.ports.prepare(self, &after.global).await.map_err(ChangeError::Failed)?;
         let before_listening = self.engine.listening();
-        self.engine.apply(settings.clone())?;
+        self.apply_logs(after).await?;
+        if let Err(error) = self.engine.apply(settings.clone()) {
+            // It had those destinations a moment ago.
+            let _ = self.apply_logs(&before).await;
+            return Err(error.into());
+        }
         parts.ports.commit(change);
         parts.settings = settings;
         self.configuration.store(Arc::clone(after));
         self.authority.configure(after);
-        self.logs.apply(&after.global);
         self.keyring.retain(&parts.ports.certificates(rtsps_files(after)));
         for listening in self.engine.listening().iter().filter(|now| !before_listening.contains(now)) {
             let (protocol, transport, address) = (listening.protocol, listening.transport, listening.address);
@@ -241,6 +240,30 @@ impl Core {
         tracing::info!(changed = %some_of(&keys), "the configuration has changed");
         self.world.tell(Happening::ConfigurationChanged { keys });
         Ok(())
+    }
+
+    /// Log destinations may be files, which are opened on another thread.
+    async fn apply_logs(&self, configuration: &Arc<Configuration>) -> Result<(), ChangeError> {
+        let (logs, configuration) = (Arc::clone(&self.logs), Arc::clone(configuration));
+        let applied = tokio::task::spawn_blocking(move || logs.apply(&configuration.global));
+        match applied.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(ChangeError::Failed(error.to_string())),
+            Err(error) => Err(ChangeError::Failed(error.to_string())),
+        }
+    }
+
+    /// Certificates are read on another thread.
+    async fn rtsps_certificate_elsewhere(
+        self: &Arc<Self>,
+        configuration: &Arc<Configuration>,
+    ) -> Result<Option<Arc<rustls::ServerConfig>>, ChangeError> {
+        let (core, configuration) = (Arc::clone(self), Arc::clone(configuration));
+        let read = tokio::task::spawn_blocking(move || rtsps_certificate(&core.keyring, &configuration));
+        match read.await {
+            Ok(read) => Ok(read?),
+            Err(error) => Err(ChangeError::Failed(error.to_string())),
+        }
     }
 
     /// Takes what the engine tells, for as long as the server runs.
@@ -274,7 +297,7 @@ impl Parts {
         let candidates = || ["headwater.yml", "mediamtx.yml"].map(PathBuf::from).to_vec();
         let mut files = self.file.clone().map_or_else(candidates, |file| vec![file]);
         files.extend(keyring.files());
-        if let Some(watch) = &mut self.watch {
+        if let Some(watch) = &self.watch {
             watch.set_paths(files);
         }
     }

@@ -1,6 +1,6 @@
 //! The certificates in use, by their files: loaded once however many listeners use them, and reloaded when they change.
 
-use crate::tls::{Certificates, Facts};
+use crate::tls::Certificates;
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -78,9 +78,10 @@ impl Keyring {
         self.pairs().values().map(|pair| pair.certificates.failures()).sum()
     }
 
-    /// The certificate files with what is known of them.
-    pub(crate) fn facts(&self) -> Vec<(PathBuf, Facts)> {
-        self.pairs().iter().map(|(files, pair)| (files.0.clone(), pair.certificates.facts())).collect()
+    /// The certificate files, and when they expire, in seconds since 1970.
+    pub(crate) fn expiries(&self) -> Vec<(String, i64)> {
+        let expiry = |pair: &Pair| pair.certificates.facts().not_after.as_second();
+        self.pairs().iter().map(|(files, pair)| (files.0.display().to_string(), expiry(pair))).collect()
     }
 
     fn pairs(&self) -> MutexGuard<'_, HashMap<Files, Pair>> {

@@ -44,6 +44,7 @@ use keyring::Keyring;
 use logs::Logs;
 use ports::Ports;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,7 @@ const SHARD_STUCK: Duration = Duration::from_secs(5);
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    processors::allowed();
     let cli = Cli::parse();
     if cli.reference {
         return print(&config::reference());
@@ -82,14 +84,12 @@ fn main() -> ExitCode {
     if cli.check_config {
         return report(&loaded);
     }
-    let logs = match Logs::start(&loaded.configuration.global) {
-        Ok(logs) => Arc::new(logs),
-        Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::FAILURE;
-        }
-    };
-    match start(source, loaded, Arc::clone(&logs)) {
+    let logs = Arc::new(Logs::start());
+    if let Err(error) = logs.apply(&loaded.configuration.global) {
+        tracing::error!("{error}");
+        return ExitCode::FAILURE;
+    }
+    match start(source, loaded, logs) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -181,6 +181,8 @@ fn say_what_was_read(loaded: &Loaded) {
 
 /// Runs the control core until a signal ends it.
 async fn serve(core: Arc<Core>, events: Arc<Notify>) -> anyhow::Result<()> {
+    let systemd = Arc::new(Systemd::from_environment());
+    systemd.status("starting");
     let mut signals = Signals::new()?;
     tokio::spawn(Arc::clone(&core).take_events(events));
     core.open_ports().await?;
@@ -188,14 +190,17 @@ async fn serve(core: Arc<Core>, events: Arc<Notify>) -> anyhow::Result<()> {
     let (changed, changes) = mpsc::channel(1);
     {
         let mut parts = core.parts().await;
-        parts.watch = Some(Watch::new(Vec::new(), changed));
+        parts.watch = Watch::new(&[], changed)
+            .inspect_err(|error| {
+                tracing::error!("files cannot be watched; changes take effect with SIGHUP: {error}")
+            })
+            .ok();
         parts.watch_files(&core.keyring);
         announce(&core.engine, &parts.ports, parts.settings.shards)
             .context("cannot write to standard output")?;
     }
     let (soft, hard) = systemd::open_files();
     tracing::info!(open_files = soft, open_files_max = hard, "limits");
-    let systemd = Arc::new(Systemd::from_environment());
     systemd.ready("serving");
     let (alive, watchdog) = (Arc::clone(&core), Arc::clone(&systemd));
     tokio::spawn(async move { watchdog.watch(|| all_shards_turn(&alive.engine)).await });
@@ -218,7 +223,7 @@ fn all_shards_turn(engine: &Engine) -> bool {
 }
 
 /// Reads the configuration and the certificates again when their files change.
-async fn follow_files(core: Arc<Core>, systemd: Arc<Systemd>, mut changes: mpsc::Receiver<()>) {
+async fn follow_files(core: Arc<Core>, systemd: Arc<Systemd>, mut changes: mpsc::Receiver<Vec<PathBuf>>) {
     while changes.recv().await.is_some() {
         reload(&core, &systemd).await;
     }
@@ -229,8 +234,10 @@ async fn reload(core: &Arc<Core>, systemd: &Systemd) {
     let certificates = Arc::clone(core);
     let _ = tokio::task::spawn_blocking(move || certificates.keyring.reload()).await;
     // What was wrong has been logged and counted.
-    let _ = core.reload().await;
-    systemd.ready("serving");
+    systemd.ready(match core.reload().await {
+        Ok(()) => "serving",
+        Err(_) => "serving; the last configuration was refused",
+    });
 }
 
 /// Says what the server listens on, in lines that people and scripts can read, and how to try it.

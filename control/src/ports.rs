@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::http::address::Address;
 use crate::http::counters::HttpCounters;
 use crate::http::gate::Gate;
-use crate::http::{Listener, Plan, Rules};
+use crate::http::{Listener, Plan, Rules, limits};
 use crate::{metrics, profiling};
 use axum::Router;
 use headwater_engine::access::Action;
@@ -65,16 +65,31 @@ impl Port {
         }
         match self {
             Port::Api => keys!(
-                api, api_address, api_encryption, api_server_cert, api_server_key, api_allow_origins,
+                api,
+                api_address,
+                api_encryption,
+                api_server_cert,
+                api_server_key,
+                api_allow_origins,
                 api_trusted_proxies
             ),
             Port::Metrics => keys!(
-                metrics, metrics_address, metrics_encryption, metrics_server_cert, metrics_server_key,
-                metrics_allow_origins, metrics_trusted_proxies
+                metrics,
+                metrics_address,
+                metrics_encryption,
+                metrics_server_cert,
+                metrics_server_key,
+                metrics_allow_origins,
+                metrics_trusted_proxies
             ),
             Port::Pprof => keys!(
-                pprof, pprof_address, pprof_encryption, pprof_server_cert, pprof_server_key,
-                pprof_allow_origins, pprof_trusted_proxies
+                pprof,
+                pprof_address,
+                pprof_encryption,
+                pprof_server_cert,
+                pprof_server_key,
+                pprof_allow_origins,
+                pprof_trusted_proxies
             ),
         }
     }
@@ -134,6 +149,7 @@ impl Ports {
                 tls: secure,
                 rules: wanted.rules(),
                 router: router(port, core, &counters),
+                patience: if port == Port::Pprof { limits::RECORDING } else { limits::REQUEST },
                 counters,
             };
             let listener = Listener::start(plan).await.map_err(|error| error.to_string())?;
@@ -173,7 +189,8 @@ impl Ports {
     }
 
     fn counters_of(&self, port: Port) -> Arc<HttpCounters> {
-        let (_, counters) = self.counters.iter().find(|(of, _)| *of == port).expect("every port has counters");
+        let (_, counters) =
+            self.counters.iter().find(|(of, _)| *of == port).expect("every port has counters");
         Arc::clone(counters)
     }
 }

@@ -120,11 +120,6 @@ impl Certificates {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Certificate and key: what to watch.
-    pub(crate) fn files(&self) -> [&Path; 2] {
-        [&self.certificate, &self.key]
-    }
-
     fn report(&self, what: &str) {
         let Facts { subject, not_before, not_after } = self.facts();
         let file = self.certificate.display();

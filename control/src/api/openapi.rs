@@ -3,7 +3,6 @@
 //! Added: the answers every operation may give, the twins of the RTSP groups over TLS, and the configuration's schemas,
 //! which follow from its defaults ([`super::conf_schema`]). The document is made once.
 
-use super::page::NUMBER_MAX;
 use super::{conf_schema, elsewhere, events, names, tracks};
 use crate::http::answer::{Failure, json_response};
 use axum::http::StatusCode;

@@ -1,11 +1,11 @@
 //! Live paths, merged with those the configuration names and nobody publishes to.
 
 use super::config;
-use crate::config::Configuration;
 use super::extract::{Fields, PathName, id};
 use super::page::{Page, json};
 use super::tracks::{self, PathTrack};
 use super::{Shared, elsewhere, ok, time};
+use crate::config::Configuration;
 use crate::http::answer::Failure;
 use crate::world::{Party, PathView};
 use axum::extract::State;
@@ -99,10 +99,11 @@ pub(super) struct ForwardDest {
 pub(super) async fn list(State(api): Shared, page: Page) -> Result<Response, Failure> {
     let list = move || {
         let configuration = api.core.configuration();
-        let all =
-            merge(api.core.world.paths(), config::exact_names(&configuration).filter(|name| page.wants(name)), |name| {
-                page.wants(name)
-            });
+        let all = merge(
+            api.core.world.paths(),
+            config::exact_names(&configuration).filter(|name| page.wants(name)),
+            |name| page.wants(name),
+        );
         json(&page.of_list(all, |(name, view)| shown(&name, view.as_ref(), &configuration)))
     };
     elsewhere(list).await?

@@ -142,7 +142,8 @@ async fn serve_for_schemathesis() {
     let address = std::env::var("HEADWATER_TEST_API_ADDRESS").unwrap().parse().unwrap();
     let rules = Rules::default();
     let counters = Arc::new(HttpCounters::new("api"));
-    let plan = Plan { address, tls: None, rules, counters, router: api() };
+    let plan =
+        Plan { address, tls: None, rules, counters, router: api(), patience: crate::http::limits::REQUEST };
     let listener = Listener::start(plan).await.unwrap();
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     listener.stop().await;

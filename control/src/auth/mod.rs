@@ -18,7 +18,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use counters::{AuthCounters, BUCKETS, MethodCounters, Outcome};
+pub(crate) use counters::{AuthCounters, BUCKETS, Outcome};
 pub(crate) use rules::{exclusions, users};
 
 use crate::client::{ClientError, client, one_line};

@@ -53,12 +53,6 @@ impl Configuration {
         Some(named(name, &self.paths.get(name)?.effective))
     }
 
-    /// The items `skip` to `skip + take` of `GET /v3/config/paths/list`, by name.
-    pub(crate) fn paths_json(&self, skip: usize, take: usize) -> Vec<Value> {
-        let page = self.paths.iter().skip(skip).take(take);
-        page.map(|(name, path)| named(name, &path.effective)).collect()
-    }
-
     /// `PATCH /v3/config/global/patch`.
     ///
     /// # Errors
@@ -116,7 +110,11 @@ impl Configuration {
     ///
     /// # Errors
     /// There is no such path, or there is one already; what is wrong with its keys; others need it.
-    pub(crate) fn change_path(&self, name: &str, change: PathChange<'_>) -> Result<Configuration, ChangeError> {
+    pub(crate) fn change_path(
+        &self,
+        name: &str,
+        change: PathChange<'_>,
+    ) -> Result<Configuration, ChangeError> {
         let changed = self.change_paths(std::iter::once((name, change)));
         changed.map_err(|mut wrong| wrong.swap_remove(0).1)
     }

@@ -22,7 +22,6 @@ use crate::config::{Configuration, PathConfiguration};
 use crate::core::Core;
 use crate::world::{Happening, World};
 use command::Variables;
-use counters::count;
 use event::{Event, Subject};
 use headwater_engine::records::{Protocol, SessionState};
 use runner::{Attached, Job, Runner};

@@ -12,6 +12,7 @@ use axum::{Extension, Router};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tower::ServiceExt;
 
 /// Everything a listener's connections share.
@@ -19,12 +20,19 @@ pub(super) struct Guard {
     pub(super) rules: Arc<ArcSwap<Rules>>,
     pub(super) counters: Arc<HttpCounters>,
     router: Router,
+    /// Until the head of an answer is there.
+    patience: Duration,
 }
 
 impl Guard {
-    pub(super) fn new(router: Router, rules: Arc<ArcSwap<Rules>>, counters: Arc<HttpCounters>) -> Guard {
+    pub(super) fn new(
+        router: Router,
+        rules: Arc<ArcSwap<Rules>>,
+        counters: Arc<HttpCounters>,
+        patience: Duration,
+    ) -> Guard {
         let router = router.layer(Extension(Arc::clone(&counters)));
-        Guard { rules, counters, router }
+        Guard { rules, counters, router, patience }
     }
 
     /// Answers one request.
@@ -56,7 +64,7 @@ impl Guard {
         }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
-        match tokio::time::timeout(limits::REQUEST, answer).await {
+        match tokio::time::timeout(self.patience, answer).await {
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
             Ok(Err(panic)) => self.panicked(&method, &path, panic.as_ref()),

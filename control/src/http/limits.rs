@@ -34,6 +34,8 @@ pub(crate) const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 pub(crate) const BODY_READ: Duration = Duration::from_secs(30);
 /// Until the head of an answer is there. Answers that stream go on.
 pub(crate) const REQUEST: Duration = Duration::from_secs(60);
+/// The same where answers are recordings of up to five minutes.
+pub(crate) const RECORDING: Duration = Duration::from_secs(330);
 
 /// Running requests get this long to finish when a listener closes.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);

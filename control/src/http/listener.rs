@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     /// Outlive the listener, so that a move to another address keeps the counts.
     pub(crate) counters: Arc<HttpCounters>,
     pub(crate) router: Router,
+    /// Until the head of an answer is there.
+    pub(crate) patience: Duration,
 }
 
 /// An open control port. Dropping it without [`Listener::stop`] cuts its connections.
@@ -97,7 +99,7 @@ impl Listener {
         let tls = Arc::new(ArcSwap::from_pointee(plan.tls.as_deref().map(acceptor)));
         let (stop, stopping) = watch::channel(false);
         let shared = Arc::new(Shared {
-            guard: Guard::new(plan.router, Arc::clone(&rules), plan.counters),
+            guard: Guard::new(plan.router, Arc::clone(&rules), plan.counters, plan.patience),
             tls: Arc::clone(&tls),
             stop: stopping,
             share: Mutex::default(),

@@ -36,7 +36,7 @@ fn plan(address: &str, router: Router) -> Plan {
         trusted_proxies: crate::config::values::Networks(vec!["127.0.0.1/32".parse().unwrap()]),
     };
     let counters = Arc::new(HttpCounters::new("api"));
-    Plan { address: address.parse().unwrap(), tls: None, rules, counters, router }
+    Plan { address: address.parse().unwrap(), tls: None, rules, counters, router, patience: limits::REQUEST }
 }
 
 async fn start(router: Router) -> (Listener, Arc<HttpCounters>) {

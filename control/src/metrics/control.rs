@@ -1,6 +1,6 @@
 //! What the control core counts of its own work: reloads, authentication, hooks, webhooks, and what it lost.
 
-use super::page::{Distribution, Page, counter_sample, histogram_sample};
+use super::page::{Distribution, Page, counter_sample, gauge_sample, histogram_sample};
 use crate::auth::{AuthCounters, BUCKETS, Outcome};
 use crate::config::values::AuthMethod;
 use crate::core::Core;
@@ -75,6 +75,8 @@ pub(super) struct Figures<'a> {
     pub(super) log_lines_dropped: u64,
     pub(super) events_waiting: usize,
     pub(super) certificates_refused: u64,
+    /// Certificate files, and when they expire in seconds since 1970.
+    pub(super) certificates: Vec<(String, i64)>,
 }
 
 impl<'a> Figures<'a> {
@@ -85,7 +87,8 @@ impl<'a> Figures<'a> {
             hooks: &core.hook_counters,
             log_lines_dropped: core.logs.dropped_lines(),
             events_waiting: core.engine.events_waiting(),
-            certificates_refused: core.certificates_refused(),
+            certificates_refused: core.keyring.refused(),
+            certificates: core.keyring.expiries(),
         }
     }
 }
@@ -109,6 +112,12 @@ pub(super) fn write(page: &mut Page, of: &Figures<'_>) {
         "headwater_certificate_reload_failures_total",
         "Certificates that changed on disk and could not be used; the ones before stay.",
         of.certificates_refused as f64,
+    );
+    let expiry = |(file, at): &(String, i64)| gauge_sample(&[("file", file)], *at as f64);
+    page.gauges(
+        "headwater_certificate_expiry_timestamp_seconds",
+        "When a certificate in use expires.",
+        of.certificates.iter().map(expiry).collect(),
     );
 }
 
@@ -155,7 +164,11 @@ fn write_hooks(page: &mut Page, counters: &HookCounters) {
         ("not_started", "Commands of hooks that could not be started.", &counters.not_started),
         ("killed", "Commands of hooks killed because they did not end when told to.", &counters.killed),
         ("overloaded", "Commands of hooks not run because too many waited.", &counters.overloaded),
-        ("happenings_missed", "Happenings that came faster than hooks took them.", &counters.happenings_missed),
+        (
+            "happenings_missed",
+            "Happenings that came faster than hooks took them.",
+            &counters.happenings_missed,
+        ),
     ];
     for (name, help, counter) in figures {
         page.counter(&format!("headwater_hooks_{name}_total"), help, read(counter));

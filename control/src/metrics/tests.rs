@@ -1,8 +1,9 @@
 //! Tests of the whole page, on synthetic worlds.
 
 use super::*;
-use crate::config::values::AuthMethod;
+use crate::auth::AuthCounters;
 use crate::config::{Configuration, ConfiguredPath, PathConfiguration};
+use crate::hooks::HookCounters;
 use crate::world::{ConnectionView, Party, PathView, SessionView};
 use axum::body::Body;
 use axum::http::Request;
@@ -111,6 +112,7 @@ fn figures<'a>(
         log_lines_dropped: 1,
         events_waiting: 2,
         certificates_refused: 3,
+        certificates: vec![("server.crt".to_owned(), 4)],
     }
 }
 

@@ -1,8 +1,8 @@
 //! The configuration as the API shows and changes it.
 
 use super::configuration;
-use crate::config::PathChange;
 use crate::config::Configuration;
+use crate::config::PathChange;
 use crate::core::ChangeError;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -57,7 +57,11 @@ fn secrets_are_hidden_and_come_back_unharmed() {
     assert_eq!(path["source"], json!("rtsp://u:<redacted>@host/x"));
     let mut path = path;
     path.as_object_mut().expect("an object").remove("name");
-    let new = old.patch_global(&global).expect("patched").change_path("cam", PathChange::Patch(&path)).expect("patched");
+    let new = old
+        .patch_global(&global)
+        .expect("patched")
+        .change_path("cam", PathChange::Patch(&path))
+        .expect("patched");
     let new = new.change_path("cam", PathChange::Replace(&path)).expect("replaced");
     assert!(old.difference(&new).is_empty());
     // Users that change places keep their own password.
@@ -80,7 +84,8 @@ fn a_patch_changes_what_it_names() {
     assert_eq!(new.global.read_timeout, Duration::from_secs(3));
     assert_eq!(new.global.write_timeout, Duration::from_secs(4));
     assert!(!new.global.rtmp);
-    let new = new.change_path("cam", PathChange::Patch(&json!({"overridePublisher": false}))).expect("patched");
+    let new =
+        new.change_path("cam", PathChange::Patch(&json!({"overridePublisher": false}))).expect("patched");
     let cam = &new.paths["cam"];
     assert_eq!((cam.effective.max_readers, cam.effective.override_publisher, cam.given.len()), (1, false, 2));
     let new = new.patch_path_defaults(&json!({"maxReaders": 7, "publisherGrace": "1s"})).expect("patched");
@@ -119,7 +124,10 @@ fn what_is_refused_names_the_key() {
             old.change_path("../x", PathChange::Add(&json!({}))),
             "paths.../x: the name of a path must not hold the segments . or ..",
         ),
-        (old.change_path("new", PathChange::Add(&json!({"name": "other"}))), "paths.new.name: paths have no such key"),
+        (
+            old.change_path("new", PathChange::Add(&json!({"name": "other"}))),
+            "paths.new.name: paths have no such key",
+        ),
         (
             old.change_path("cam", PathChange::Patch(&json!({"maxReaders": -1}))),
             "paths.cam.maxReaders: must be a whole number from 0 up, not \"-1\"",
@@ -138,7 +146,9 @@ fn old_keys_of_requests_become_new_ones() {
     let new = old.patch_global(&json!({"protocols": ["tcp"], "recordPath": "%path/%s"})).expect("patched");
     assert_eq!(new.global_json()["rtspTransports"], json!(["tcp"]));
     assert_eq!(new.path_json("cam").expect("a path")["recordPath"], json!("%path/%s"));
-    let new = new.change_path("cam", PathChange::Patch(&json!({"readUser": "u", "readPass": "p"}))).expect("patched");
+    let new = new
+        .change_path("cam", PathChange::Patch(&json!({"readUser": "u", "readPass": "p"})))
+        .expect("patched");
     assert_eq!(new.global.auth_internal_users.len(), 4);
     let new = new.change_path("cam", PathChange::Delete).expect("deleted");
     assert_eq!(new.global.auth_internal_users.len(), 2);
@@ -170,7 +180,11 @@ fn ten_thousand_paths_are_added_at_once() {
 fn expressions_that_come_and_go_are_found_and_forgotten() {
     let old = configuration("paths:\n  ~^a(.*):\n");
     assert!(old.find_path("abc").is_some());
-    let new = old.change_path("~^b", PathChange::Add(&json!({}))).expect("added").change_path("~^a(.*)", PathChange::Delete).expect("deleted");
+    let new = old
+        .change_path("~^b", PathChange::Add(&json!({})))
+        .expect("added")
+        .change_path("~^a(.*)", PathChange::Delete)
+        .expect("deleted");
     assert!(new.find_path("abc").is_none());
     assert_eq!(new.find_path("bcd").map(|found| found.name), Some("~^b"));
     assert!(old.find_path("abc").is_some() && old.find_path("bcd").is_none());
