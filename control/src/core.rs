@@ -105,6 +105,15 @@ impl Core {
         }
     }
 
+    /// A core without file and listeners, for tests of the parts that need one.
+    #[cfg(test)]
+    pub(crate) fn for_tests(engine: Engine, mut configuration: Configuration) -> Core {
+        configuration.global.rtsp = false;
+        let parts = Parts { settings: Settings::default(), ports: Ports::new(), watch: None, file: None };
+        let source = Source::new(None, std::iter::empty(), &[]);
+        Core::new(engine, source, configuration, Arc::new(Logs::for_tests()), Keyring::default(), parts)
+    }
+
     /// The configuration in force.
     pub(crate) fn configuration(&self) -> Arc<Configuration> {
         self.configuration.load_full()

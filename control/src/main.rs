@@ -192,7 +192,7 @@ async fn serve(core: Arc<Core>, events: Arc<Notify>) -> anyhow::Result<()> {
         let mut parts = core.parts().await;
         parts.watch = Watch::new(&[], changed)
             .inspect_err(|error| {
-                tracing::error!("files cannot be watched; changes take effect with SIGHUP: {error}")
+                tracing::error!("files cannot be watched; changes take effect with SIGHUP: {error}");
             })
             .ok();
         parts.watch_files(&core.keyring);

@@ -82,7 +82,9 @@ impl Server {
         }
         let mut command = Command::new(binary()?);
         let any_port = SocketAddr::new(launch.host, 0).to_string();
-        let mut set = |setting: &str| drop(command.args(["--set", setting]));
+        let mut set = |setting: &str| {
+            command.args(["--set", setting]);
+        };
         for key in ["rtspAddress", "rtpAddress", "rtcpAddress"] {
             set(&format!("{key}='{any_port}'"));
         }

@@ -396,7 +396,7 @@ mod tests {
                 assert!(operation["responses"].get(status).is_some(), "{}", operation["operationId"]);
             }
         }
-        assert_eq!(NUMBER_MAX, 2_147_483_647);
+        assert_eq!(crate::api::page::NUMBER_MAX, 2_147_483_647);
     }
 
     #[test]

@@ -211,14 +211,13 @@ fn shown(name: &str, view: Option<&PathView>, configuration: &Configuration) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::config;
-    use crate::config::Configuration;
+    use crate::config::PathChange;
     use serde_json::json;
     use std::time::SystemTime;
 
     fn configuration(names: &[&str]) -> Configuration {
         names.iter().fold(Configuration::default(), |configuration, name| {
-            config::add_path(&configuration, name, &serde_json::Map::new()).unwrap()
+            configuration.change_path(name, PathChange::Add(&json!({}))).unwrap()
         })
     }
 
@@ -236,6 +235,7 @@ mod tests {
             inbound_bytes: 5,
             inbound_frames_in_error: 1,
             outbound_bytes: 9,
+            log_bytes: 0,
         }
     }
 

@@ -11,26 +11,14 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
-use headwater_engine::{Engine, PathSettings, Rtsp, Settings};
+use headwater_engine::{Engine, Settings};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
 
 fn engine() -> Engine {
-    let rtsp =
-        Rtsp { address: None, secure: None, datagrams: None, session_timeout: Duration::from_secs(60) };
-    Engine::start(Settings {
-        shards: 1,
-        processors: Vec::new(),
-        rtsp,
-        path_defaults: PathSettings::default(),
-        paths: Default::default(),
-        users: Vec::new(),
-        read_timeout: Duration::from_secs(10),
-        write_timeout: Duration::from_secs(10),
-    })
-    .unwrap()
+    Engine::start(Settings::default(), || {}).unwrap()
 }
 
 fn api() -> Router {
@@ -128,7 +116,9 @@ async fn paths_are_added_listed_searched_and_deleted() {
 async fn ten_thousand_paths_come_and_are_listed_at_once() {
     let api = api();
     let add: serde_json::Map<String, Value> = (0..10_000).map(|n| (format!("p{n:05}"), json!({}))).collect();
-    assert_eq!(call(&api, "POST", "/v3/config/paths/bulk", &json!({ "add": add }).to_string()).await.0, 200);
+    let (status, answer) =
+        call(&api, "POST", "/v3/config/paths/bulk", &json!({ "add": add }).to_string()).await;
+    assert_eq!(status, 200, "{answer}");
     let (_, list) = call(&api, "GET", "/v3/paths/list?itemsPerPage=10000", "").await;
     assert_eq!(list["items"].as_array().unwrap().len(), 10_000);
     assert_eq!(list["items"][9_999]["name"], "p09999");

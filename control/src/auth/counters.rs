@@ -108,7 +108,7 @@ impl AuthCounters {
         }
     }
 
-    pub(super) fn decided(&self, method: AuthMethod, verdict: &Verdict, took: Duration) {
+    pub(crate) fn decided(&self, method: AuthMethod, verdict: &Verdict, took: Duration) {
         self.method(method).add(Outcome::of(verdict), took);
     }
 }

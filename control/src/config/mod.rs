@@ -43,7 +43,7 @@ pub(crate) struct Configuration {
     pub(crate) paths: BTreeMap<String, Arc<ConfiguredPath>>,
     /// What was given for all, without the defaults.
     pub(crate) given: Given,
-    patterns: paths::Patterns,
+    pub(crate) patterns: paths::Patterns,
 }
 
 /// What the operator gave, as JSON with its secrets; the rest are defaults.

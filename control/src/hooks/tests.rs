@@ -65,7 +65,8 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 
 fn configuration(global: Global, paths: Vec<(&str, PathConfiguration)>) -> Arc<Configuration> {
     let entry = |(name, keys): (&str, PathConfiguration)| {
-        (name.to_owned(), ConfiguredPath { given: serde_json::Map::new(), effective: Arc::new(keys) })
+        let configured = ConfiguredPath { given: serde_json::Map::new(), effective: Arc::new(keys) };
+        (name.to_owned(), Arc::new(configured))
     };
     let paths = paths.into_iter().map(entry).collect();
     Arc::new(Configuration { global, paths, ..Configuration::default() })

@@ -186,7 +186,9 @@ async fn http2_is_spoken_over_tls() {
         .output()
         .unwrap();
     assert!(made.status.success());
-    let tls = Some(crate::tls::server_config(&certificate, &key).unwrap());
+    let tls = Some(
+        crate::tls::Certificates::load(&certificate, &key).unwrap().server_config(&[b"h2", b"http/1.1"]),
+    );
     let listener = Listener::start(Plan { tls, ..plan("127.0.0.1:0", router()) }).await.unwrap();
     let root = reqwest::Certificate::from_pem(&std::fs::read(&certificate).unwrap()).unwrap();
     let client = reqwest::Client::builder().add_root_certificate(root).build().unwrap();

@@ -104,6 +104,12 @@ impl Logs {
         Logs { shared: Arc::new(shared), applied: Mutex::new(vec![Key::Stderr]) }
     }
 
+    /// Logs that nobody feeds.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Logs {
+        Logs::new()
+    }
+
     fn layer(&self) -> LinesLayer {
         LinesLayer { shared: Arc::clone(&self.shared) }
     }

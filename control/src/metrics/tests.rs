@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::auth::AuthCounters;
+use crate::config::values::AuthMethod;
 use crate::config::{Configuration, ConfiguredPath, PathConfiguration};
 use crate::hooks::HookCounters;
 use crate::world::{ConnectionView, Party, PathView, SessionView};
 use axum::body::Body;
 use axum::http::Request;
 use headwater_engine::Counters;
+use headwater_engine::access::Verdict;
 use headwater_engine::records::{self, Id, Protocol, SessionCounts, SessionState, Transport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -86,7 +88,7 @@ fn small() -> Snapshot {
     for name in ["cam", "later", "~^any", "all_others"] {
         let effective = Arc::new(PathConfiguration::default());
         let configured = ConfiguredPath { given: serde_json::Map::new(), effective };
-        configuration.paths.insert(name.to_owned(), configured);
+        configuration.paths.insert(name.to_owned(), Arc::new(configured));
     }
     let live = vec![path("cam", &["rtspSession", "rtspSession", "rtspsSession"]), path("quo\"te\\", &[])];
     world.paths = snapshot::path_lines(live, &configuration);
@@ -122,6 +124,8 @@ fn page_of(world: Snapshot, query: &[(&str, &str)]) -> String {
     shards[1].closed_idle.add(4);
     shards[0].histograms.rtsp_udp_latency_seconds.observe(0.003, 5);
     let (reloads, authentication, hooks) = <(ReloadCounters, AuthCounters, HookCounters)>::default();
+    let denied = Verdict::Denied { reason: String::new() };
+    authentication.decided(AuthMethod::Jwt, &denied, Duration::from_millis(7));
     let sources: Vec<Source> = vec![
         Box::new(move |page| engine::write(page, &shards)),
         Box::new(move |page| {
@@ -222,7 +226,10 @@ fn histograms_are_cumulative_and_labelled() {
         assert!(page.contains(&line), "{line}");
     }
     assert!(page.contains(&line(&format!("_count{{{labels}}} 5\n"))));
-    assert!(page.contains("\nheadwater_authentication_seconds_bucket{le=\"0.01\"} 1\n"));
+    assert!(
+        page.contains("\nheadwater_authentication_seconds_bucket{le=\"0.025\",method=\"jwt\"} 1\n")
+            || page.contains("\nheadwater_authentication_seconds_bucket{method=\"jwt\",le=\"0.025\"} 1\n")
+    );
     assert!(page.contains("\nheadwater_authentication_checks_total{method=\"jwt\",result=\"denied\"} 1\n"));
 }
 

@@ -79,12 +79,12 @@ impl Inner {
         }
         let path = Arc::clone(&session.record.path);
         let after = session.clone();
-        if before.state == SessionState::Read {
-            if let Some(readers) = self.readers.get_mut(&path) {
-                readers.remove(&id);
-                if readers.is_empty() {
-                    self.readers.remove(&path);
-                }
+        if before.state == SessionState::Read
+            && let Some(readers) = self.readers.get_mut(&path)
+        {
+            readers.remove(&id);
+            if readers.is_empty() {
+                self.readers.remove(&path);
             }
         }
         if before.state != SessionState::Idle {

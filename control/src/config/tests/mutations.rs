@@ -1,6 +1,7 @@
 //! Nothing that a file, a variable, an argument or a request holds may panic.
 
 use super::{Scratch, configuration};
+use crate::config::PathChange;
 use crate::config::setting::Secrets;
 use crate::config::{Configuration, load, yaml};
 use rand::rngs::StdRng;
@@ -145,8 +146,8 @@ fn layers_and_requests_never_panic() {
         if let Ok(body) = serde_json::from_str::<Value>(&mutate(body, &mut random)) {
             let _ = old.patch_global(&body);
             let _ = old.patch_path_defaults(&body);
-            let _ = old.patch_path("cam", &body);
-            let _ = old.replace_path("cam", &body);
+            let _ = old.change_path("cam", PathChange::Patch(&body));
+            let _ = old.change_path("cam", PathChange::Replace(&body));
         }
     }
 }
