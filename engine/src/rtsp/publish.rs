@@ -158,7 +158,7 @@ impl Shard {
         let names: Vec<String> = tracks.iter().map(|track| track.codec.to_string()).collect();
         tracing::info!(
             protocol = session.protocol(),
-            session = %session.machine.id(),
+            session = %session.record.id,
             peer = %session.peer,
             path = %session.path,
             transport = session.transport(),

@@ -247,7 +247,7 @@ impl Shard {
                 session.reader = Some(stream.readers.insert(reader));
                 tracing::info!(
                     protocol = session.protocol(),
-                    session = %session.machine.id(),
+                    session = %session.record.id,
                     peer = %session.peer,
                     path = %session.path,
                     transport = session.transport(),

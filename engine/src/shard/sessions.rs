@@ -63,7 +63,8 @@ pub(crate) struct Session {
 
 /// A session at its end, for modules.
 pub(crate) struct SessionSummary {
-    pub(crate) id: Box<str>,
+    /// As the API names it; the session id of the protocol is a secret.
+    pub(crate) id: Id,
     pub(crate) protocol: &'static str,
     pub(crate) role: &'static str,
     pub(crate) transport: &'static str,
@@ -294,7 +295,7 @@ impl Shard {
             (None, None) => 0,
         };
         let summary = SessionSummary {
-            id: session.machine.id().into(),
+            id: session.record.id,
             protocol: session.protocol(),
             role: if session.publisher.is_some() { "publisher" } else { "reader" },
             transport: session.transport(),
