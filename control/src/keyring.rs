@@ -57,6 +57,13 @@ impl Keyring {
         self.pairs().keys().flat_map(|(certificate, key)| [certificate.clone(), key.clone()]).collect()
     }
 
+    /// Whether all of these files (absolute) are certificates or keys in use.
+    pub(crate) fn has_all(&self, files: &[PathBuf]) -> bool {
+        let ours: Vec<PathBuf> =
+            self.files().iter().filter_map(|file| std::path::absolute(file).ok()).collect();
+        files.iter().all(|file| ours.contains(file))
+    }
+
     /// Forgets the pairs that `used` does not name.
     pub(crate) fn retain(&self, used: &[(String, String)]) {
         let is = |files: &Files| {

@@ -224,20 +224,30 @@ fn all_shards_turn(engine: &Engine) -> bool {
 
 /// Reads the configuration and the certificates again when their files change.
 async fn follow_files(core: Arc<Core>, systemd: Arc<Systemd>, mut changes: mpsc::Receiver<Vec<PathBuf>>) {
-    while changes.recv().await.is_some() {
-        reload(&core, &systemd).await;
+    while let Some(changed) = changes.recv().await {
+        if core.keyring.has_all(&changed) {
+            // The configuration is as it was, with what the API has changed since.
+            reload_certificates(&core).await;
+        } else {
+            reload(&core, &systemd).await;
+        }
     }
 }
 
 async fn reload(core: &Arc<Core>, systemd: &Systemd) {
     systemd.reloading();
-    let certificates = Arc::clone(core);
-    let _ = tokio::task::spawn_blocking(move || certificates.keyring.reload()).await;
+    reload_certificates(core).await;
     // What was wrong has been logged and counted.
     systemd.ready(match core.reload().await {
         Ok(()) => "serving",
         Err(_) => "serving; the last configuration was refused",
     });
+}
+
+async fn reload_certificates(core: &Arc<Core>) {
+    let core = Arc::clone(core);
+    // What cannot be used is logged and counted.
+    let _ = tokio::task::spawn_blocking(move || core.keyring.reload()).await;
 }
 
 /// Says what the server listens on, in lines that people and scripts can read, and how to try it.
