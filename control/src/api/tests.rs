@@ -4,9 +4,9 @@ use super::reload::ReloadStatus;
 use super::{Api, openapi, router};
 use crate::config::Configuration;
 use crate::core::Core;
+use crate::http::Stopping;
 use crate::http::counters::HttpCounters;
 use crate::http::gate::Gate;
-use crate::http::{Listener, Plan, Rules, Stopping};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
@@ -14,7 +14,6 @@ use axum::http::{Request, header};
 use headwater_engine::{Engine, Settings};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use tower::ServiceExt;
 
 fn engine() -> Engine {
@@ -122,19 +121,4 @@ async fn ten_thousand_paths_come_and_are_listed_at_once() {
     let (_, list) = call(&api, "GET", "/v3/paths/list?itemsPerPage=10000", "").await;
     assert_eq!(list["items"].as_array().unwrap().len(), 10_000);
     assert_eq!(list["items"][9_999]["name"], "p09999");
-}
-
-/// For schemathesis: serves until `HEADWATER_TEST_API_SECONDS` are over.
-#[tokio::test]
-#[ignore = "serves for a tool that is run by hand"]
-async fn serve_for_schemathesis() {
-    let seconds = std::env::var("HEADWATER_TEST_API_SECONDS").unwrap().parse().unwrap();
-    let address = std::env::var("HEADWATER_TEST_API_ADDRESS").unwrap().parse().unwrap();
-    let rules = Rules::default();
-    let counters = Arc::new(HttpCounters::new("api"));
-    let plan =
-        Plan { address, tls: None, rules, counters, router: api(), patience: crate::http::limits::REQUEST };
-    let listener = Listener::start(plan).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
-    listener.stop().await;
 }

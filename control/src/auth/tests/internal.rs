@@ -1,3 +1,5 @@
+//! Internal users: rules, hashes, and settings that are broken.
+
 use super::{allowed, authority, request, with_password};
 use crate::auth::Outcome;
 use crate::config::values::{Action as Word, AuthMethod, Credential, InternalUser, Networks, Permission};

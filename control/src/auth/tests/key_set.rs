@@ -1,3 +1,5 @@
+//! JWT key sets: fetched, refreshed, and what they may hold.
+
 use super::{allowed, authority, request, serve};
 use crate::auth::Authority;
 use crate::config::Global;

@@ -1,3 +1,5 @@
+//! The authentication server: what it is asked, what it answers, and what happens when it does not.
+
 use super::{allowed, authority, request, serve, with_password};
 use crate::auth::{Authority, Outcome};
 use crate::config::Global;

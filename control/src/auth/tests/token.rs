@@ -1,3 +1,5 @@
+//! Tokens: signatures, claims, and attacks.
+
 use crate::auth::token::{Demands, Keys, TokenError};
 use headwater_engine::access::Action;
 use serde_json::Value;
