@@ -6,27 +6,8 @@ use headwater_tests::media::sample;
 use headwater_tests::process::Process;
 use headwater_tests::rtsp::Connection;
 use headwater_tests::server::{Launch, Server};
-use headwater_tests::{wait, workspace};
-use std::path::PathBuf;
-use std::process::Command;
+use headwater_tests::{certificate, wait};
 use std::time::Duration;
-
-/// A self-signed certificate and its key, fresh for each test.
-fn certificate(name: &str) -> Result<(PathBuf, PathBuf)> {
-    let certificate = workspace().join(format!("{name}-{}.crt", std::process::id()));
-    let key = certificate.with_extension("key");
-    let mut command = Command::new("openssl");
-    command.args(
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost".split(' '),
-    );
-    command
-        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout"])
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate);
-    Process::spawn("openssl", command)?.succeed(Duration::from_secs(20))?;
-    Ok((certificate, key))
-}
 
 #[test]
 fn ffmpeg_publishes_and_reads_over_tls() -> Result<()> {

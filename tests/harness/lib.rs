@@ -10,8 +10,10 @@
 //! whose name contains this).
 
 pub mod clients;
+pub mod http;
 pub mod media;
 pub mod namespace;
+pub mod peer;
 pub mod process;
 pub mod publisher;
 pub mod reader;
@@ -49,4 +51,24 @@ pub fn workspace() -> PathBuf {
     let folder = target().join("tests");
     std::fs::create_dir_all(&folder).expect("the target folder is writable");
     folder
+}
+
+/// A self-signed certificate for this machine and its key, both PEM, fresh for each test.
+///
+/// # Errors
+/// When openssl is missing or fails.
+pub fn certificate(name: &str) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let certificate = workspace().join(format!("{name}-{}.crt", std::process::id()));
+    let key = certificate.with_extension("key");
+    let mut command = std::process::Command::new("openssl");
+    command.args(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost".split(' '),
+    );
+    command
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate);
+    process::Process::spawn("openssl", command)?.succeed(std::time::Duration::from_secs(20))?;
+    Ok((certificate, key))
 }

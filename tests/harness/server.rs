@@ -160,6 +160,11 @@ impl Server {
         })
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Whether this is a peer, of which less is asked than of Headwater.
     pub fn is_peer(&self) -> bool {
         self.peer

@@ -285,7 +285,8 @@ fn complete(path: &str, operation: &mut Value) {
         operation["security"] = json!([]);
     }
     // A field with a schema of its own loses this mark in the derive.
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    let list = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in list.into_iter().flatten() {
         if matches!(parameter["name"].as_str(), Some("path" | "id" | "name")) {
             parameter["required"] = json!(true);
         }
@@ -397,6 +398,11 @@ mod tests {
             }
         }
         assert_eq!(crate::api::page::NUMBER_MAX, 2_147_483_647);
+    }
+
+    #[test]
+    fn what_an_operation_lacks_is_absent_and_not_null() {
+        assert!(document().pointer("/paths/~1v3~1info/get/parameters").is_none());
     }
 
     #[test]

@@ -86,7 +86,12 @@ impl Configuration {
     pub(crate) fn patch_path_defaults(&self, patch: &Value) -> Result<Configuration, ChangeError> {
         let mut reading = Reading::new(None);
         let mut new = self.clone();
-        let node = node_of_patch(object(patch)?, PathConfiguration::KEYS, &self.path_defaults);
+        let mut patch = object(patch)?.clone();
+        // What was got may come back whole: the empty name that MediaMTX shows is no key.
+        if patch.get("name").is_some_and(|given| given == "") {
+            patch.remove("name");
+        }
+        let node = node_of_patch(&patch, PathConfiguration::KEYS, &self.path_defaults);
         new.take_path_defaults(node, &mut reading);
         finish(&mut new, &mut reading);
         result(new, reading)

@@ -188,11 +188,11 @@ async fn command_line() -> String {
 
 fn redacted(arguments: impl Iterator<Item = String>) -> String {
     const HIDDEN: &str = "<redacted>";
-    let tells = |flag: &str| {
-        let flag = flag.to_ascii_lowercase();
-        flag.starts_with('-')
-            && ["user", "pass", "secret", "token", "credential"].iter().any(|word| flag.contains(word))
+    let mentions = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        ["user", "pass", "secret", "token", "credential"].iter().any(|word| text.contains(word))
     };
+    let tells = |flag: &str| flag.starts_with('-') && mentions(flag);
     let mut hide_next = false;
     let shown = arguments.map(|argument| {
         let (flag, value) =
@@ -200,7 +200,10 @@ fn redacted(arguments: impl Iterator<Item = String>) -> String {
         let hidden = std::mem::replace(&mut hide_next, tells(flag) && value.is_none());
         match (value, argument.split_once("://")) {
             _ if hidden => HIDDEN.to_owned(),
-            (Some(_), _) if tells(flag) => format!("{flag}={HIDDEN}"),
+            // Also a key of the configuration (`--set KEY=VALUE`), and a list or map that names a secret within.
+            (Some(value), _) if mentions(flag) || value.contains(['{', '[']) && mentions(value) => {
+                format!("{flag}={HIDDEN}")
+            }
             // Before the host there may be a password, and a token in the query.
             (_, Some((scheme, rest))) => {
                 let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

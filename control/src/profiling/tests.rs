@@ -82,6 +82,9 @@ fn the_command_line_shows_no_secret() {
         "2",
         "https://u:s3cret@host/path?token=s3cret",
         "rtsp://host/cam",
+        "authInternalUsers=[{user: a, pass: s3cret}]",
+        "paths={cam: {forward: [{whipBearerToken: s3cret}]}}",
+        "logLevel=debug",
     ];
     let line = redacted(arguments.iter().map(|argument| (*argument).to_owned()));
     assert!(!line.contains("s3cret"), "{line:?}");
@@ -95,6 +98,9 @@ fn the_command_line_shows_no_secret() {
         "2",
         "https://<redacted>@host/path?<redacted>",
         "rtsp://host/cam",
+        "authInternalUsers=<redacted>",
+        "paths=<redacted>",
+        "logLevel=debug",
     ];
     assert_eq!(shown, expected);
 }
