@@ -10,8 +10,11 @@
 //! whose name contains this).
 
 pub mod clients;
+pub mod config_file;
 pub mod http;
 pub mod media;
+pub mod mediamtx;
+pub mod mock;
 pub mod namespace;
 pub mod peer;
 pub mod process;
@@ -20,6 +23,7 @@ pub mod reader;
 pub mod rtsp;
 pub mod server;
 pub mod wait;
+pub mod web;
 
 use std::path::{Path, PathBuf};
 

@@ -30,6 +30,11 @@ pub struct Launch {
     pub environment: Vec<(String, String)>,
     /// Control ports to open, on ephemeral ports: `api`, `metrics`, `pprof`.
     pub control: Vec<&'static str>,
+    /// Whether the file says where is listened (see [`crate::config_file::ADDRESSES`]), so that it can change while the
+    /// server runs; else the command line does, which no file overrides.
+    pub addresses_in_file: bool,
+    /// A command that runs the server, such as `unshare -m`.
+    pub within: Vec<String>,
 }
 
 impl Default for Launch {
@@ -42,6 +47,8 @@ impl Default for Launch {
             file: None,
             environment: Vec::new(),
             control: Vec::new(),
+            addresses_in_file: false,
+            within: Vec::new(),
         }
     }
 }
@@ -80,12 +87,20 @@ impl Server {
             Ok("mediamtx") => return Server::start_mediamtx(),
             Ok(other) => bail!("HEADWATER_TEST_PEER={other}: no such peer (mediamtx)"),
         }
-        let mut command = Command::new(binary()?);
+        let mut command = match launch.within.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary()?);
+                command
+            }
+            None => Command::new(binary()?),
+        };
         let any_port = SocketAddr::new(launch.host, 0).to_string();
         let mut set = |setting: &str| {
             command.args(["--set", setting]);
         };
-        for key in ["rtspAddress", "rtpAddress", "rtcpAddress"] {
+        let in_file = launch.addresses_in_file;
+        for key in ["rtspAddress", "rtpAddress", "rtcpAddress"].iter().filter(|_| !in_file) {
             set(&format!("{key}='{any_port}'"));
         }
         if let Some((certificate, key)) = &launch.certificate {
@@ -97,12 +112,12 @@ impl Server {
         if let Some(shards) = launch.shards {
             set(&format!("shards={shards}"));
         }
-        for name in &launch.control {
+        for name in launch.control.iter().filter(|_| !in_file) {
             set(&format!("{name}=yes"));
             set(&format!("{name}Address='{any_port}'"));
         }
         launch.settings.iter().for_each(|setting| set(setting));
-        command.args(&launch.file).envs(launch.environment.iter().cloned());
+        command.env_remove("HEADWATER_BIN").args(&launch.file).envs(launch.environment.iter().cloned());
         let mut process = Process::spawn("headwater", command)?;
         let wanted = launch.certificate.is_some();
         let listening = wait::until("the server to say where it listens", START, || {
@@ -240,6 +255,24 @@ impl Server {
     /// All it has printed and logged so far.
     pub fn log(&self) -> String {
         self.process.stdout() + &self.process.stderr()
+    }
+
+    /// Waits for a line of the log.
+    ///
+    /// # Errors
+    /// When none contains `text` within 10 s.
+    pub fn wait_for_log(&self, text: &str) -> Result<()> {
+        wait::until_true(&format!("{text:?} in the log"), Duration::from_secs(10), || {
+            self.log().contains(text)
+        })
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
     }
 
     /// Errors when it has ended by itself.

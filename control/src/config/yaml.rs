@@ -38,6 +38,11 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Malformed>> {
         return Err(vec![Malformed::at(1, format!("longer than {} MiB", BYTES_MAX >> 20))]);
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // The parser takes a NUL for the end: a file that a crash filled with zeroes would be a valid empty one.
+    if let Some(at) = text.find(|c: char| c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r')) {
+        let line = text[..at].matches('\n').count() + 1;
+        return Err(vec![Malformed::at(line, "not valid YAML: a control character")]);
+    }
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let result =

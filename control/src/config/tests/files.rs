@@ -60,6 +60,15 @@ fn the_table_has_every_key_once() {
 }
 
 #[test]
+fn a_file_of_zeroes_is_no_empty_configuration() {
+    for text in ["\0", "logLevel: info\n\0rest: [", "a: \u{1b}[31m"] {
+        let malformed = crate::config::yaml::parse(text).expect_err(text);
+        assert!(malformed[0].message.contains("control character"), "{malformed:?}");
+    }
+    assert!(crate::config::yaml::parse("logLevel:\tinfo\r\n").is_ok());
+}
+
+#[test]
 fn every_key_is_accepted_with_its_default() {
     let text = Configuration::default().yaml_with(Secrets::Shown);
     let read = configuration(&text);
