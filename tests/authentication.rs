@@ -127,13 +127,7 @@ fn passwords_may_be_hashed() -> Result<()> {
     let got = describe_all(server.rtsp, &wishes)?;
     ensure!(got == [404, 404, 401, 401, 401], "{got:?}");
     let api = server.control["api"];
-    let answer = http::request(
-        api,
-        "GET",
-        "/v3/info",
-        &[("Authorization", &basic("slow", "geheim"))],
-        "",
-    )?;
+    let answer = http::request(api, "GET", "/v3/info", &[("Authorization", &basic("slow", "geheim"))], "")?;
     ensure!(answer.status == 200, "the API is answered {}", answer.status);
     server.stop()
 }
@@ -196,8 +190,10 @@ fn control_ports_take_basic_and_bearer() -> Result<()> {
     ];
     let results: Vec<Result<Vec<u16>>> = std::thread::scope(|scope| {
         let server = &server;
-        let tries: Vec<_> =
-            cases.iter().map(|(authorization, _)| scope.spawn(move || knock(server, authorization))).collect();
+        let tries: Vec<_> = cases
+            .iter()
+            .map(|(authorization, _)| scope.spawn(move || knock(server, authorization)))
+            .collect();
         tries.into_iter().map(|one| one.join().expect("a try does not panic")).collect()
     });
     for ((authorization, wanted), got) in cases.iter().zip(results) {
@@ -210,7 +206,9 @@ fn control_ports_take_basic_and_bearer() -> Result<()> {
     // Health is for balancers, which have no credentials.
     ensure!(http::get(server.control["api"], "/v3/health")?.status == 200, "health asks for credentials");
     let metrics = metrics(&server, &basic("graph", "p"))?;
-    for wanted in ["reason=\"wrong_credentials\",port=\"api\"} 3", "reason=\"no_credentials\",port=\"api\"} 2"] {
+    for wanted in
+        ["reason=\"wrong_credentials\",port=\"api\"} 3", "reason=\"no_credentials\",port=\"api\"} 2"]
+    {
         ensure!(metrics.contains(wanted), "no {wanted} in\n{metrics}");
     }
     server.stop()
@@ -223,7 +221,8 @@ fn metrics(server: &Server, authorization: &str) -> Result<String> {
 
 #[test]
 fn wrong_credentials_wait_at_random_and_missing_ones_do_not() -> Result<()> {
-    let server = launch(&["authInternalUsers=[{user: eve, pass: p, permissions: [{action: read}, {action: api}]}]"])?;
+    let server =
+        launch(&["authInternalUsers=[{user: eve, pass: p, permissions: [{action: read}, {action: api}]}]"])?;
     let url = server.url("door");
     let rtsp = |authorization: &str| -> Result<Duration> {
         let mut connection = Connection::open(server.rtsp)?;

@@ -209,3 +209,96 @@ fn every_parser_has_a_fuzz_target() -> Result<()> {
     ensure!(missing.is_empty(), "parsers that no fuzz target names:\n{}", missing.join("\n"));
     Ok(())
 }
+
+#[test]
+fn tokio_and_serde_stay_in_control() -> Result<()> {
+    for name in CRATES.iter().filter(|name| **name != "control") {
+        let dependencies = dependencies(name)?;
+        let found = dependencies.lines().find(|line| {
+            // serde_json alone, to write or read a report, is no framework.
+            let package = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            package.starts_with("tokio") || package == "serde"
+        });
+        ensure!(found.is_none(), "{name} depends on {found:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn unsafe_code_is_announced_by_its_file() -> Result<()> {
+    let sources = sources(&CRATES)?;
+    let silent: Vec<_> = sources
+        .iter()
+        .filter(|(_, text)| {
+            let uses = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"];
+            let is_unsafe = text.lines().any(|line| uses.iter().any(|word| code(line).contains(word)));
+            is_unsafe && !text.contains("(unsafe_code)")
+        })
+        .map(|(file, _)| file.display().to_string())
+        .collect();
+    ensure!(silent.is_empty(), "unsafe without allow(unsafe_code):\n{}", silent.join("\n"));
+    Ok(())
+}
+
+/// Every file of the project, build output left out.
+fn all_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && name != ".git" {
+            all_files(&path, files)?;
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn everything_here_was_written_here() -> Result<()> {
+    // What people write by hand. Packages, fonts, images, recordings and minified scripts are others' work or output.
+    let written = [
+        "rs", "toml", "lock", "md", "json", "txt", "py", "html", "css", "js", "yml", "yaml", "key", "crt",
+        "sdp", "service",
+    ];
+    let mut files = Vec::new();
+    all_files(&root(), &mut files)?;
+    let foreign: Vec<String> = files
+        .iter()
+        .filter(|file| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let extension = file.extension().map(|extension| extension.to_string_lossy().into_owned());
+            // Recorded between clients and servers that ran here.
+            let captured = file.parent().is_some_and(|folder| folder.ends_with("captures"));
+            let known = captured || extension.is_none_or(|extension| written.contains(&extension.as_str()));
+            // Cargo.lock grows with the packages it pins.
+            let large = fs::metadata(file).is_ok_and(|data| data.len() > 100_000) && name != "Cargo.lock";
+            !known || large || name.contains(".min.")
+        })
+        .map(|file| file.display().to_string())
+        .collect();
+    ensure!(foreign.is_empty(), "neither source nor documentation of ours:\n{}", foreign.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn every_configuration_key_is_in_the_reference() -> Result<()> {
+    let table = fs::read_to_string(root().join("control/src/config/keys.rs"))?;
+    // A row is `field "key" Effect: Type = default;`.
+    let keys: Vec<&str> = table
+        .lines()
+        .filter_map(|line| {
+            let (field, rest) = line.trim().split_once(" \"")?;
+            let (key, rest) = rest.split_once("\" ")?;
+            let is_row = rest.contains(':')
+                && field.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            is_row.then_some(key)
+        })
+        .collect();
+    ensure!(keys.len() > 150, "only {} keys are in the table", keys.len());
+    let output = std::process::Command::new(headwater_tests::binary()?).arg("--reference").output()?;
+    let reference = String::from_utf8(output.stdout)?;
+    let missing: Vec<_> = keys.into_iter().filter(|key| !reference.contains(&format!("`{key}`"))).collect();
+    ensure!(missing.is_empty(), "not in the reference: {missing:?}");
+    Ok(())
+}

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -14,6 +15,7 @@ pub struct Asked {
     pub method: String,
     pub path: String,
     pub body: String,
+    pub at: Instant,
 }
 
 impl Asked {
@@ -194,6 +196,7 @@ fn receive(reader: &mut BufReader<&TcpStream>) -> Result<Option<Asked>> {
         method: method.to_owned(),
         path: path.to_owned(),
         body: String::from_utf8_lossy(&body).into_owned(),
+        at: Instant::now(),
     }))
 }
 

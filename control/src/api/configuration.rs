@@ -236,6 +236,8 @@ where
     E: Into<Refused> + Send + 'static,
 {
     let edit = Arc::new(edit);
+    // Among clients of the API nobody comes first; a file that is read again may.
+    let _turn = api.turn.lock().await;
     for _ in 0..CHANGE_TRIES {
         let base = api.core.configuration();
         let (edit, of) = (Arc::clone(&edit), Arc::clone(&base));

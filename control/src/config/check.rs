@@ -3,6 +3,7 @@
 use super::keys::Global;
 use super::node::{Reading, quoted};
 use super::values::{AuthMethod, Credential, Encryption, HlsVariant, RtspAuthMethod, RtspTransport};
+use crate::hooks::Kind;
 use ipnet::Ipv4Net;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -268,6 +269,11 @@ fn check_own(global: &Global, reading: &mut Reading<'_>) {
     fault_if(global.auth_cache > DAY, "authCache", "must be one day or less", reading);
     fault_if(global.hook_stop_timeout > HOUR, "hookStopTimeout", "must be one hour or less", reading);
     http_url("webhookAddress", &global.webhook_address, false, reading);
+    for (n, event) in global.webhook_events.iter().enumerate() {
+        let words = Kind::ALL.map(Kind::word);
+        let message = format!("must be one of {}, not {}", words.join(", "), quoted(event));
+        fault_if(!words.contains(&event.as_str()), &format!("webhookEvents.{n}"), &message, reading);
+    }
     fault_if(global.webhook_retries > 100, "webhookRetries", "must be 100 or less", reading);
     within("pathsMax", &global.paths_max, (&1, &10_000_000), "must be 1 to 10000000", reading);
     let message = "must be more than 0, and 1000000 or less";

@@ -105,9 +105,17 @@ impl Source {
         let fail = |message: String| {
             Faults(vec![Fault { file: Some(file.to_path_buf()), message, ..Fault::default() }])
         };
+        // Encrypted, it is longer than its text.
+        let most = yaml::BYTES_MAX as u64 * 2;
         let mut bytes = Vec::new();
         File::open(file)
-            .and_then(|open| open.take(yaml::BYTES_MAX as u64 * 2).read_to_end(&mut bytes))
+            .and_then(|open| {
+                let length = open.metadata()?.len();
+                if length > most {
+                    return Err(std::io::Error::other(format!("it has {} MiB", length >> 20)));
+                }
+                open.take(most).read_to_end(&mut bytes)
+            })
             .map_err(|error| fail(format!("cannot be read: {error}")))?;
         let variable = |name: &str| self.environment.iter().find(|(known, _)| known == name);
         if let Some((name, key)) = KEYS.into_iter().find_map(variable) {

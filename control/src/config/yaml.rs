@@ -38,10 +38,11 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Malformed>> {
         return Err(vec![Malformed::at(1, format!("longer than {} MiB", BYTES_MAX >> 20))]);
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    // The parser takes a NUL for the end: a file that a crash filled with zeroes would be a valid empty one.
-    if let Some(at) = text.find(|c: char| c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r')) {
+    // YAML 1.2.2, section 5.1. The parser would take a NUL for the end, and a file of zeros for an empty one.
+    let forbidden = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    if let Some(at) = text.find(forbidden) {
         let line = text[..at].matches('\n').count() + 1;
-        return Err(vec![Malformed::at(line, "not valid YAML: a control character")]);
+        return Err(vec![Malformed::at(line, "control characters are not allowed")]);
     }
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {

@@ -49,7 +49,8 @@ impl Hooks {
         Hooks { stop, task }
     }
 
-    /// Ends all commands, after the commands of the end of whatever still lives. Takes up to twice `hookStopTimeout`.
+    /// Ends all commands, after the commands of the end of whatever still lives. Takes up to
+    /// twice `hookStopTimeout`, and no longer than the server's end may.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         if self.task.await.is_err() {
@@ -280,7 +281,7 @@ impl Dispatcher {
         let webhook = self.webhook.take();
         let webhooks = async {
             if let Some(webhook) = webhook {
-                webhook.finish(patience).await;
+                webhook.finish(patience.min(runner::END_PATIENCE)).await;
             }
         };
         tokio::join!(self.runner.finish(patience), webhooks);

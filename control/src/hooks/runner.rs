@@ -19,6 +19,9 @@ const ONE_SHOT_MAX: usize = 64;
 const ONE_SHOT_WAITING_MAX: usize = 4096;
 /// Between the end of a command and its restart, as in MediaMTX.
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
+/// For all that is left when the server ends, which must take no longer than two seconds, whatever `hookStopTimeout` says.
+/// Then the rest is killed.
+pub(super) const END_PATIENCE: Duration = Duration::from_millis(1200);
 
 /// A command to run.
 #[derive(Clone, Debug)]
@@ -47,6 +50,7 @@ pub(super) struct Runner {
     attached: Arc<Places>,
     one_shots: Arc<Places>,
     restart_pause: Duration,
+    end_patience: Duration,
     tasks: JoinSet<()>,
     shutdown: watch::Sender<bool>,
     counters: Arc<HookCounters>,
@@ -58,6 +62,7 @@ impl Runner {
             attached: Arc::new(Places::new(ATTACHED_MAX, ATTACHED_WAITING_MAX)),
             one_shots: Arc::new(Places::new(ONE_SHOT_MAX, ONE_SHOT_WAITING_MAX)),
             restart_pause: RESTART_PAUSE,
+            end_patience: END_PATIENCE,
             tasks: JoinSet::new(),
             shutdown: watch::Sender::new(false),
             counters,
@@ -102,7 +107,8 @@ impl Runner {
         self.shutdown.send_replace(true);
         let all = async { while self.tasks.join_next().await.is_some() {} };
         // One-shots are given their time before they are told to end, and again to do it.
-        if tokio::time::timeout(patience * 2 + AFTER_KILL, all).await.is_err() {
+        let patience = (patience * 2 + AFTER_KILL).min(self.end_patience);
+        if tokio::time::timeout(patience, all).await.is_err() {
             tracing::warn!("{} hooks did not end in time and are cut off", self.tasks.len());
             self.tasks.shutdown().await;
         }

@@ -172,7 +172,7 @@ impl Shard {
         let named = self.session_of(key, rtsp);
         let session = self.check_state(key, rtsp, &named)?;
         let role = session.and_then(|session| self.state.sessions.get(session)).map(|s| s.machine.role());
-        let (path, ..) = split_track(&uri);
+        let (path, query, _) = split_track(&uri);
         let intent = match rtsp.method {
             Method::Describe => Intent::Describe,
             Method::Announce => Intent::Publish,
@@ -192,7 +192,7 @@ impl Shard {
             peer: connection.peer,
             user_agent: rtsp.headers.get("User-Agent").map(Box::from),
             authorization: rtsp.headers.get("Authorization").map(Box::from),
-            query: uri.query.unwrap_or_default().into(),
+            query: query.unwrap_or_default().into(),
             user: Box::default(),
             tracks,
             settings: None,
