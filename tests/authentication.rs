@@ -3,7 +3,6 @@
 
 use anyhow::{Result, ensure};
 use headwater_tests::clients::{Expect, Lower, Reader as Client, ffmpeg_publish};
-use headwater_tests::web::{self as http, basic};
 use headwater_tests::media::sample;
 use headwater_tests::namespace;
 use headwater_tests::process::Process;
@@ -12,6 +11,7 @@ use headwater_tests::reader::Reader;
 use headwater_tests::rtsp::Connection;
 use headwater_tests::server::{Launch, Server};
 use headwater_tests::wait;
+use headwater_tests::web::{self as http, basic};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,6 @@
 //! Who may do what, asked of others: an HTTP authentication server, and JSON web tokens with their key set.
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::web::{self as http, basic};
 use headwater_tests::media::python_environment;
 use headwater_tests::mock::{Asked, Mock, Reply};
 use headwater_tests::process::Process;
@@ -9,6 +8,7 @@ use headwater_tests::publisher::{Publisher, Tracks};
 use headwater_tests::reader::Reader;
 use headwater_tests::rtsp::{Connection, Element};
 use headwater_tests::server::{Launch, Server};
+use headwater_tests::web::{self as http, basic};
 use headwater_tests::{root, wait};
 use serde_json::Value;
 use std::process::Command;

@@ -5,7 +5,7 @@ use headwater_tests::process::Process;
 use headwater_tests::publisher::Publisher;
 use headwater_tests::reader::Reader;
 use headwater_tests::server::{Launch, Server};
-use headwater_tests::{binary, web as http, wait, workspace};
+use headwater_tests::{binary, wait, web as http, workspace};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;

@@ -3,12 +3,12 @@
 //! A viewer beside must see every packet, the API must answer, memory must come back, and nothing may panic.
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::web::{self as http, Answer, Connection};
 use headwater_tests::publisher::Publisher;
 use headwater_tests::reader::Reader;
 use headwater_tests::rtsp;
 use headwater_tests::server::{Launch, Server};
 use headwater_tests::wait;
+use headwater_tests::web::{self as http, Answer, Connection};
 use socket2::{Domain, Socket, Type};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

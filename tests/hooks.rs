@@ -7,7 +7,7 @@ use headwater_tests::process::Process;
 use headwater_tests::publisher::{Publisher, Tracks, record};
 use headwater_tests::reader::Reader;
 use headwater_tests::server::{Launch, Server};
-use headwater_tests::{web as http, namespace, rtsp, wait, workspace};
+use headwater_tests::{namespace, rtsp, wait, web as http, workspace};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

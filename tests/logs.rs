@@ -8,7 +8,7 @@ use headwater_tests::publisher::{Publisher, Tracks};
 use headwater_tests::reader::Reader;
 use headwater_tests::rtsp::Connection;
 use headwater_tests::server::{Launch, Server};
-use headwater_tests::{binary, web as http, namespace, wait, workspace};
+use headwater_tests::{binary, namespace, wait, web as http, workspace};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::os::unix::net::UnixDatagram;

@@ -7,7 +7,7 @@ use headwater_tests::publisher::Publisher;
 use headwater_tests::reader::Reader;
 use headwater_tests::rtsp::Connection;
 use headwater_tests::server::Server;
-use headwater_tests::{web as http, wait};
+use headwater_tests::{wait, web as http};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::symlink;

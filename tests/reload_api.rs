@@ -192,7 +192,10 @@ fn a_storm_of_reloads_leaves_no_gap() -> Result<()> {
     })?;
     ensure!(gaps == 0, "{gaps} gaps");
     ensure!(Taken::of(&server).refused == 0, "a change was refused");
-    eprintln!("{CHANGES} changes in {seconds} s, {readers} readers, {} packets, no gap", packets.into_inner());
+    eprintln!(
+        "{CHANGES} changes in {seconds} s, {readers} readers, {} packets, no gap",
+        packets.into_inner()
+    );
     publisher.tear_down()?;
     server.stop()
 }

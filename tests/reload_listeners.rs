@@ -7,7 +7,7 @@ use headwater_tests::publisher::{Packets, Publisher, Tracks, send_picture};
 use headwater_tests::reader::Reader;
 use headwater_tests::rtsp::Connection;
 use headwater_tests::server::{Server, even_udp_pair};
-use headwater_tests::{web as http, wait};
+use headwater_tests::{wait, web as http};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;

@@ -5,7 +5,7 @@ use headwater_tests::mock::{Asked, Mock, Reply};
 use headwater_tests::publisher::Publisher;
 use headwater_tests::reader::Reader;
 use headwater_tests::server::{Launch, Server};
-use headwater_tests::{web as http, wait};
+use headwater_tests::{wait, web as http};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

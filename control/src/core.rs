@@ -6,7 +6,7 @@
 
 use crate::api::reload::ReloadStatus;
 use crate::auth::Authority;
-use crate::config::{Configuration, Faults, Loaded, Source};
+use crate::config::{Configuration, Faults, Loaded, Source, digest};
 use crate::engine_settings;
 use crate::hooks::HookCounters;
 use crate::http::counters::HttpCounters;
@@ -52,6 +52,10 @@ pub(crate) struct Parts {
     pub(crate) watch: Option<Watch>,
     /// The configuration file, if there is one.
     pub(crate) file: Option<PathBuf>,
+    /// Of its content as it was last read or written here.
+    pub(crate) digest: Option<u64>,
+    /// The configuration as it was last read or written there.
+    pub(crate) in_file: Arc<Configuration>,
 }
 
 /// Why a change of configuration was refused. Nothing has changed then.
@@ -77,7 +81,7 @@ impl Core {
     pub(crate) fn new(
         engine: Engine,
         source: Source,
-        configuration: Configuration,
+        configuration: Arc<Configuration>,
         logs: Arc<Logs>,
         keyring: Keyring,
         parts: Parts,
@@ -99,7 +103,7 @@ impl Core {
             reloads: ReloadCounters::default(),
             logs,
             keyring,
-            configuration: ArcSwap::from_pointee(configuration),
+            configuration: ArcSwap::new(configuration),
             source: Arc::new(source),
             parts: Mutex::new(parts),
         }
@@ -109,7 +113,15 @@ impl Core {
     #[cfg(test)]
     pub(crate) fn for_tests(engine: Engine, mut configuration: Configuration) -> Core {
         configuration.global.rtsp = false;
-        let parts = Parts { settings: Settings::default(), ports: Ports::new(), watch: None, file: None };
+        let configuration = Arc::new(configuration);
+        let parts = Parts {
+            settings: Settings::default(),
+            ports: Ports::new(),
+            watch: None,
+            file: None,
+            digest: None,
+            in_file: Arc::clone(&configuration),
+        };
         let source = Source::new(None, std::iter::empty(), &[]);
         Core::new(engine, source, configuration, Arc::new(Logs::for_tests()), Keyring::default(), parts)
     }
@@ -136,53 +148,108 @@ impl Core {
         Ok(())
     }
 
-    /// Changes the configuration: `change` makes the new one from the one in force, and it is put in force. With
-    /// `apiPersist` it is written to the file as well.
+    /// Changes the configuration: `edit` makes the new one from the one in force, on another thread, and it is put in
+    /// force. With `apiPersist` it is written to the file as well. Once begun a change is carried through, whether or not
+    /// somebody still waits for it.
     ///
     /// # Errors
-    /// Whatever `change` returns; a listener that cannot be opened; a file that cannot be written.
-    pub(crate) async fn change<F>(self: &Arc<Self>, change: F) -> Result<(), ChangeError>
+    /// Whatever `edit` returns; a listener that cannot be opened; a file that cannot be written.
+    pub(crate) async fn change<F, E>(self: &Arc<Self>, edit: F) -> Result<(), E>
     where
-        F: FnOnce(&Configuration) -> Result<Configuration, ChangeError>,
+        F: FnOnce(&Configuration) -> Result<Configuration, E> + Send + 'static,
+        E: From<ChangeError> + Send + 'static,
     {
-        let mut parts = self.parts.lock().await;
-        let before = self.configuration();
-        let after = Arc::new(change(&before)?);
-        self.put_in_force(&mut parts, &after).await?;
-        if after.global.api_persist || before.global.api_persist {
-            let file = parts.file.clone();
-            let written = persist::write(file, Arc::clone(&before), Arc::clone(&after)).await;
-            if let Err(error) = written {
-                // What cannot be kept is not to be in force either.
-                self.put_in_force(&mut parts, &before).await?;
-                return Err(ChangeError::Failed(error));
-            }
+        let core = Arc::clone(self);
+        let change = tokio::spawn(async move {
+            let mut parts = core.parts.lock().await;
+            let before = core.configuration();
+            let of = Arc::clone(&before);
+            let edited = elsewhere(move || edit(&of)).await.map_err(E::from)?;
+            core.carry_out(&mut parts, &before, &Arc::new(edited?)).await.map_err(E::from)
+        });
+        change.await.unwrap_or_else(|error| Err(ChangeError::Failed(error.to_string()).into()))
+    }
+
+    /// Puts a change of the API in force, and into the file where that is wanted: there first, since what cannot be kept
+    /// is not to be in force either.
+    async fn carry_out(
+        self: &Arc<Self>,
+        parts: &mut Parts,
+        before: &Arc<Configuration>,
+        after: &Arc<Configuration>,
+    ) -> Result<(), ChangeError> {
+        if !(after.global.api_persist || before.global.api_persist) {
+            return self.put_in_force(parts, after).await;
         }
+        let (file, source) = (parts.file.clone(), Arc::clone(&self.source));
+        let (of, to) = (Arc::clone(&parts.in_file), Arc::clone(after));
+        let written = elsewhere(move || persist::write(file, &source, &of, &to)).await??;
+        let Some(written) = written else { return self.put_in_force(parts, after).await };
+        let digest_before = parts.digest.replace(digest(written.text.as_bytes()));
+        if let Err(error) = self.put_in_force(parts, after).await {
+            let undone = elsewhere(move || written.undo()).await?;
+            parts.digest = digest_before;
+            return Err(match undone {
+                Ok(()) => error,
+                Err(undo) => ChangeError::Failed(format!("{error}; the file keeps the change: {undo}")),
+            });
+        }
+        parts.file = Some(written.file);
+        parts.in_file = Arc::clone(after);
+        parts.watch_files(&self.keyring);
         Ok(())
     }
 
-    /// Reads the configuration file again and puts it in force.
+    /// Reads the configuration file again and puts it in force. Once begun it is carried through.
     ///
     /// # Errors
     /// All that is wrong with it; the configuration before stays in force.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), ChangeError> {
-        let mut parts = self.parts.lock().await;
-        let source = Arc::clone(&self.source);
-        let loaded = tokio::task::spawn_blocking(move || source.load()).await;
-        let loaded = loaded.map_err(|error| ChangeError::Failed(error.to_string()));
+        let core = Arc::clone(self);
+        let reload = tokio::spawn(async move {
+            let mut parts = core.parts.lock().await;
+            core.read_again(&mut parts).await
+        });
+        reload.await.unwrap_or_else(|error| Err(ChangeError::Failed(error.to_string())))
+    }
+
+    /// The same for a file that has changed, unless it was us who changed it.
+    pub(crate) async fn reload_changed(self: &Arc<Self>) -> Result<(), ChangeError> {
+        let core = Arc::clone(self);
+        let reload = tokio::spawn(async move {
+            let mut parts = core.parts.lock().await;
+            if let (Some(file), Some(known)) = (parts.file.clone(), parts.digest)
+                && let Ok(Ok(text)) = elsewhere(move || std::fs::read(file)).await
+                && digest(&text) == known
+            {
+                return Ok(());
+            }
+            core.read_again(&mut parts).await
+        });
+        reload.await.unwrap_or_else(|error| Err(ChangeError::Failed(error.to_string())))
+    }
+
+    async fn read_again(self: &Arc<Self>, parts: &mut Parts) -> Result<(), ChangeError> {
+        let (source, known) = (Arc::clone(&self.source), parts.file.clone());
+        let loaded = elsewhere(move || source.load_again(known.as_deref())).await;
         let result = match loaded {
-            Ok(Ok(loaded)) => self.take_over(&mut parts, loaded).await,
+            Ok(Ok(loaded)) => self.take_over(parts, loaded).await,
             Ok(Err(faults)) => Err(ChangeError::Invalid(faults)),
             Err(error) => Err(error),
         };
-        self.note_reload(&parts, &result);
+        self.note_reload(parts, &result);
         result
     }
 
     async fn take_over(self: &Arc<Self>, parts: &mut Parts, loaded: Loaded) -> Result<(), ChangeError> {
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let after = Arc::new(loaded.configuration);
+        self.put_in_force(parts, &after).await?;
         parts.file = loaded.file;
-        self.put_in_force(parts, &Arc::new(loaded.configuration)).await
+        parts.digest = loaded.digest;
+        parts.in_file = after;
+        parts.watch_files(&self.keyring);
+        Ok(())
     }
 
     fn note_reload(&self, parts: &Parts, result: &Result<(), ChangeError>) {
@@ -222,8 +289,29 @@ impl Core {
             self.configuration.store(Arc::clone(after));
             return Ok(());
         }
-        let tls = self.rtsps_certificate_elsewhere(after).await?;
-        let settings = engine_settings::of(after, tls, Some((&before, &parts.settings)))?;
+        let result = self.put_differences_in_force(parts, &before, after).await;
+        let (in_use, of) =
+            if result.is_ok() { (rtsps_files(after), after) } else { (rtsps_files(&before), &before) };
+        self.keyring.retain(&parts.ports.certificates(in_use));
+        result?;
+        parts.watch_files(&self.keyring);
+        if before.global.shards != of.global.shards {
+            tracing::warn!("shards: the number of shards changes only with a restart");
+        }
+        let keys: Vec<String> = differences.into_iter().map(|change| change.key).collect();
+        tracing::info!(changed = %some_of(&keys), "the configuration has changed");
+        self.world.tell(Happening::ConfigurationChanged { keys });
+        Ok(())
+    }
+
+    /// Everything that can fail, and then the rest.
+    async fn put_differences_in_force(
+        self: &Arc<Self>,
+        parts: &mut Parts,
+        before: &Arc<Configuration>,
+        after: &Arc<Configuration>,
+    ) -> Result<(), ChangeError> {
+        let settings = self.settings_elsewhere(parts, before, after).await?;
         let change = parts.ports.prepare(self, &after.global).await.map_err(ChangeError::Failed)?;
         let before_listening = self.engine.listening();
         self.apply_logs(after).await?;
@@ -236,43 +324,34 @@ impl Core {
         parts.settings = settings;
         self.configuration.store(Arc::clone(after));
         self.authority.configure(after);
-        self.keyring.retain(&parts.ports.certificates(rtsps_files(after)));
         for listening in self.engine.listening().iter().filter(|now| !before_listening.contains(now)) {
             let (protocol, transport, address) = (listening.protocol, listening.transport, listening.address);
             tracing::info!(protocol, transport, %address, "listening");
         }
-        parts.watch_files(&self.keyring);
-        if before.global.shards != after.global.shards {
-            tracing::warn!("shards: the number of shards changes only with a restart");
-        }
-        let keys: Vec<String> = differences.into_iter().map(|change| change.key).collect();
-        tracing::info!(changed = %some_of(&keys), "the configuration has changed");
-        self.world.tell(Happening::ConfigurationChanged { keys });
         Ok(())
     }
 
     /// Log destinations may be files, which are opened on another thread.
     async fn apply_logs(&self, configuration: &Arc<Configuration>) -> Result<(), ChangeError> {
         let (logs, configuration) = (Arc::clone(&self.logs), Arc::clone(configuration));
-        let applied = tokio::task::spawn_blocking(move || logs.apply(&configuration.global));
-        match applied.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(ChangeError::Failed(error.to_string())),
-            Err(error) => Err(ChangeError::Failed(error.to_string())),
-        }
+        let applied = elsewhere(move || logs.apply(&configuration.global)).await?;
+        applied.map_err(|error| ChangeError::Failed(error.to_string()))
     }
 
-    /// Certificates are read on another thread.
-    async fn rtsps_certificate_elsewhere(
+    /// The engine's settings: certificates are read and names resolved on another thread.
+    async fn settings_elsewhere(
         self: &Arc<Self>,
-        configuration: &Arc<Configuration>,
-    ) -> Result<Option<Arc<rustls::ServerConfig>>, ChangeError> {
-        let (core, configuration) = (Arc::clone(self), Arc::clone(configuration));
-        let read = tokio::task::spawn_blocking(move || rtsps_certificate(&core.keyring, &configuration));
-        match read.await {
-            Ok(read) => Ok(read?),
-            Err(error) => Err(ChangeError::Failed(error.to_string())),
-        }
+        parts: &Parts,
+        before: &Arc<Configuration>,
+        after: &Arc<Configuration>,
+    ) -> Result<Settings, ChangeError> {
+        let (core, now) = (Arc::clone(self), parts.settings.clone());
+        let (before, after) = (Arc::clone(before), Arc::clone(after));
+        let made = elsewhere(move || {
+            let tls = rtsps_certificate(&core.keyring, &after)?;
+            engine_settings::of(&after, tls, Some((&before, &now)))
+        });
+        Ok(made.await??)
     }
 
     /// Takes what the engine tells, for as long as the server runs.
@@ -310,6 +389,11 @@ impl Parts {
             watch.set_paths(files);
         }
     }
+}
+
+/// Runs what may block on another thread.
+async fn elsewhere<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T, ChangeError> {
+    tokio::task::spawn_blocking(run).await.map_err(|error| ChangeError::Failed(error.to_string()))
 }
 
 /// The TLS configuration of the RTSPS listener, if there is to be one.

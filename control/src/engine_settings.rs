@@ -127,6 +127,7 @@ fn same_access(old: &Global, new: &Global) -> bool {
         // An answer of another server is no answer any more.
         && (&old.auth_http_address, &old.auth_http_fingerprint) == (&new.auth_http_address, &new.auth_http_fingerprint)
         && (&old.auth_jwt_jwks, &old.auth_jwt_issuer) == (&new.auth_jwt_jwks, &new.auth_jwt_issuer)
+        && old.auth_jwt_jwks_fingerprint == new.auth_jwt_jwks_fingerprint
         && (&old.auth_jwt_audience, &old.auth_jwt_claim_key) == (&new.auth_jwt_audience, &new.auth_jwt_claim_key)
 }
 

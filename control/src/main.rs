@@ -37,7 +37,7 @@ use anyhow::Context;
 use clap::Parser;
 use cli::Cli;
 use config::{Loaded, Source};
-use core::{Core, Parts};
+use core::{ChangeError, Core, Parts};
 use headwater_engine::{Engine, Listening};
 use hooks::Hooks;
 use keyring::Keyring;
@@ -142,7 +142,7 @@ fn start(source: Source, loaded: Loaded, logs: Arc<Logs>) -> anyhow::Result<()> 
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed twice"))?;
     say_what_was_read(&loaded);
-    let Loaded { configuration, file, .. } = loaded;
+    let Loaded { configuration, file, digest, .. } = loaded;
     let keyring = Keyring::default();
     let tls = core::rtsps_certificate(&keyring, &configuration)?;
     let settings = engine_settings::of(&configuration, tls, None)?;
@@ -158,7 +158,15 @@ fn start(source: Source, loaded: Loaded, logs: Arc<Logs>) -> anyhow::Result<()> 
         .thread_name("control-worker")
         .build()
         .context("cannot start the control core's runtime")?;
-    let parts = Parts { settings, ports: Ports::new(), watch: None, file };
+    let configuration = Arc::new(configuration);
+    let parts = Parts {
+        settings,
+        ports: Ports::new(),
+        watch: None,
+        file,
+        digest,
+        in_file: Arc::clone(&configuration),
+    };
     let core = Arc::new(Core::new(engine, source, configuration, logs, keyring, parts));
     let result = runtime.block_on(serve(core, events));
     // What still runs on other threads (a profile, a hash) is not waited for.
@@ -229,16 +237,17 @@ async fn follow_files(core: Arc<Core>, systemd: Arc<Systemd>, mut changes: mpsc:
             // The configuration is as it was, with what the API has changed since.
             reload_certificates(&core).await;
         } else {
-            reload(&core, &systemd).await;
+            reload_certificates(&core).await;
+            tell(&systemd, core.reload_changed()).await;
         }
     }
 }
 
-async fn reload(core: &Arc<Core>, systemd: &Systemd) {
+/// Tells systemd of a reload.
+async fn tell(systemd: &Systemd, reload: impl Future<Output = Result<(), ChangeError>>) {
     systemd.reloading();
-    reload_certificates(core).await;
     // What was wrong has been logged and counted.
-    systemd.ready(match core.reload().await {
+    systemd.ready(match reload.await {
         Ok(()) => "serving",
         Err(_) => "serving; the last configuration was refused",
     });
@@ -299,12 +308,19 @@ impl Signals {
 
     /// Waits for SIGINT or SIGTERM and returns its name. SIGHUP reloads, SIGUSR1 writes the counters to the log, SIGUSR2
     /// reopens the log file.
-    async fn until_the_end(&mut self, core: &Arc<Core>, systemd: &Systemd) -> &'static str {
+    async fn until_the_end(&mut self, core: &Arc<Core>, systemd: &Arc<Systemd>) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.hang_up.recv() => reload(core, systemd).await,
+                _ = self.hang_up.recv() => {
+                    // The other signals are not to wait for it.
+                    let (core, systemd) = (Arc::clone(core), Arc::clone(systemd));
+                    tokio::spawn(async move {
+                        reload_certificates(&core).await;
+                        tell(&systemd, core.reload()).await;
+                    });
+                }
                 _ = self.user_1.recv() => log_counters(core),
                 _ = self.user_2.recv() => core.logs.reopen(),
             }

@@ -212,6 +212,8 @@ counters! {
     questions_refused,
     /// Connections whose PROXY protocol header was malformed.
     proxy_headers_invalid,
+    /// Connections of trusted proxies that began without a PROXY protocol header.
+    proxy_headers_missing,
     /// Turns of the shard's loop.
     turns,
     /// Turns that took longer than 10 ms.

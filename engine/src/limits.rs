@@ -27,6 +27,8 @@ pub const DESCRIPTORS_RESERVED: u64 = 64;
 pub const SESSIONS_PER_CONNECTION_MAX: usize = 16;
 /// Connections accepted in one turn of a shard, so that a flood of them leaves time for media.
 pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+/// A trusted proxy sends its header within this; it sends it first.
+pub const PROXY_HEADER_WAIT: Duration = Duration::from_secs(5);
 /// How long accepting pauses after the descriptor table was full.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Listen queue of each shard's listener; the kernel caps it at net.core.somaxconn.
@@ -89,7 +91,7 @@ pub const REQUESTS_BURST: f64 = 200.0;
 /// How long a reader's request waits for the log of a stream on another shard.
 pub const REPLICA_WAIT: Duration = Duration::from_secs(5);
 /// How long the control core may take over expensive hashes of the rules.
-pub const HASH_WAIT: Duration = Duration::from_secs(20);
+pub const HASH_WAIT: Duration = Duration::from_secs(120);
 /// Wrong credentials are answered after a random time up to this, as MediaMTX does, so that guessing is slow.
 pub const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(4);
 /// Times one module may suspend the same request.

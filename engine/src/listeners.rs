@@ -10,13 +10,15 @@ use crate::shard::{Listener, ListenerId};
 use crate::{Listening, StartError, net};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What is open now.
 #[derive(Clone, Default)]
 pub(crate) struct Open {
     tcp: Vec<OpenTcp>,
     datagrams: Option<OpenDatagrams>,
+    /// Ports of earlier settings that some shard still has open, for their sessions or for a moment.
+    retired: Vec<(u16, Weak<()>)>,
     next: u32,
 }
 
@@ -26,6 +28,7 @@ struct OpenTcp {
     protocol: Protocol,
     asked: SocketAddr,
     bound: SocketAddr,
+    open: Weak<()>,
 }
 
 #[derive(Clone)]
@@ -33,6 +36,7 @@ struct OpenDatagrams {
     asked: (SocketAddr, SocketAddr),
     buffer: usize,
     bound: (SocketAddr, SocketAddr),
+    open: Weak<()>,
 }
 
 /// What a change of settings opens and closes.
@@ -57,7 +61,7 @@ impl Open {
             rtsp.secure.as_ref().map(|(address, tls)| (Protocol::Rtsps, *address, Some(tls))),
         ];
         let mut change = Change {
-            after: Open { tcp: Vec::new(), datagrams: None, next: self.next },
+            after: Open { tcp: Vec::new(), datagrams: None, retired: self.ports(), next: self.next },
             open: (0..settings.shards).map(|_| Vec::new()).collect(),
             close: Vec::new(),
             datagrams: Vec::new(),
@@ -90,9 +94,22 @@ impl Open {
         tcp.chain(udp).collect()
     }
 
+    /// The ports that are ours, now or still.
+    fn ports(&self) -> Vec<(u16, Weak<()>)> {
+        let tcp = self.tcp.iter().map(|open| (open.bound.port(), open.open.clone()));
+        let udp = self
+            .datagrams
+            .iter()
+            .flat_map(|open| [open.bound.0, open.bound.1].map(|address| (address.port(), open.open.clone())));
+        let all = self.retired.iter().cloned().chain(tcp).chain(udp);
+        let mut all: Vec<_> = all.filter(|(_, open)| open.strong_count() > 0).collect();
+        all.dedup_by(|a, b| a.0 == b.0 && a.1.ptr_eq(&b.1));
+        all
+    }
+
     /// Whether the port is ours already: then that it is taken says nothing.
-    fn owns(&self, address: SocketAddr) -> bool {
-        self.tcp.iter().any(|open| open.bound.port() == address.port())
+    fn owns(&self, port: u16) -> bool {
+        self.ports().iter().any(|(ours, _)| *ours == port)
     }
 
     fn listen(
@@ -103,7 +120,7 @@ impl Open {
         tls: Option<&Arc<rustls::ServerConfig>>,
     ) -> Result<(), StartError> {
         let fault = |error| listen_error(protocol.name(), address, error);
-        if !self.owns(address) && listen::is_taken(address) {
+        if !self.owns(address.port()) && listen::is_taken(address) {
             return Err(fault(io::ErrorKind::AddrInUse.into()));
         }
         let opened =
@@ -111,9 +128,11 @@ impl Open {
         let id = ListenerId(change.after.next);
         change.after.next += 1;
         let bound = listen::local(&opened[0]).map_err(fault)?;
-        change.after.tcp.push(OpenTcp { id, protocol, asked: address, bound });
+        let open = Arc::new(());
+        let weak = Arc::downgrade(&open);
+        change.after.tcp.push(OpenTcp { id, protocol, asked: address, bound, open: weak });
         for (listeners, socket) in change.open.iter_mut().zip(opened) {
-            listeners.push(Listener::new(id, protocol, socket, tls.cloned()));
+            listeners.push(Listener::new(id, protocol, socket, tls.cloned(), Arc::clone(&open)));
         }
         Ok(())
     }
@@ -130,10 +149,11 @@ impl Open {
             change.datagrams = change.open.iter().map(|_| DatagramChange::Replace(None)).collect();
             return Ok(());
         };
-        let ours = open.map_or([0; 2], |open| [open.bound.0.port(), open.bound.1.port()]);
-        let ports = open_datagrams(addresses, buffer, change.open.len(), ours)?;
+        let open = Arc::new(());
+        let ports = open_datagrams(addresses, buffer, change.open.len(), |port| self.owns(port), &open)?;
         let bound = (ports[0].rtp_address, ports[0].rtcp_address);
-        change.after.datagrams = Some(OpenDatagrams { asked: addresses, buffer, bound });
+        change.after.datagrams =
+            Some(OpenDatagrams { asked: addresses, buffer, bound, open: Arc::downgrade(&open) });
         change.datagrams =
             ports.into_iter().map(|ports| DatagramChange::Replace(Some(Box::new(ports)))).collect();
         Ok(())
@@ -144,11 +164,12 @@ fn open_datagrams(
     (rtp, rtcp): (SocketAddr, SocketAddr),
     buffer: usize,
     shards: usize,
-    ours: [u16; 2],
+    ours: impl Fn(u16) -> bool,
+    open_token: &Arc<()>,
 ) -> Result<Vec<Ports>, StartError> {
     let fault = |error| listen_error("rtp and rtcp", rtp, error);
     for (protocol, address) in [("rtp", rtp), ("rtcp", rtcp)] {
-        if !ours.contains(&address.port()) && listen::is_taken_udp(address) {
+        if !ours(address.port()) && listen::is_taken_udp(address) {
             return Err(listen_error(protocol, address, io::ErrorKind::AddrInUse.into()));
         }
     }
@@ -160,7 +181,7 @@ fn open_datagrams(
     if !net::udp::segmentation_works(&rtp[0].socket) {
         tracing::warn!("this kernel does not segment datagrams (UDP GSO); readers over UDP will cost more");
     }
-    let ports = |(rtp, rtcp): (Datagram, Datagram)| Ports::new(rtp, rtcp);
+    let ports = |(rtp, rtcp): (Datagram, Datagram)| Ports::new(rtp, rtcp, Arc::clone(open_token));
     rtp.into_iter().zip(rtcp).map(ports).collect::<io::Result<_>>().map_err(fault)
 }
 

@@ -177,6 +177,11 @@ pub struct Stream {
 #[derive(Debug)]
 pub enum Event {
     ConnectionOpened(Arc<Connection>),
+    /// To another shard.
+    ConnectionMoved {
+        id: Id,
+        shard: u8,
+    },
     ConnectionClosed {
         id: Id,
         reason: Box<str>,

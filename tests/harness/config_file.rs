@@ -2,7 +2,7 @@
 //! and what the server says of it.
 
 use crate::server::{Launch, Server};
-use crate::{web as http, wait, workspace};
+use crate::{wait, web as http, workspace};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs;

@@ -9,17 +9,13 @@ use crate::config::{Configuration, PathChange};
 use crate::core::ChangeError;
 use crate::http::answer::Failure;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value};
-use std::sync::Arc;
 
 /// Paths of one bulk operation; the body is bounded anyway.
 const BULK_MAX: usize = 100_000;
 /// Per-name errors shown.
 const BULK_ERRORS_MAX: usize = 100;
-/// How often a change is made anew because another one came first.
-const CHANGE_TRIES: usize = 16;
 
 /// returns the global configuration.
 #[utoipa::path(get, path = "/v3/config/global/get", operation_id = "configGlobalGet", tag = "Configuration",
@@ -228,35 +224,14 @@ impl From<Refused> for Failure {
     }
 }
 
-/// Changes the configuration. `edit` runs on another thread, since 10,000 paths take a while; when another change came
-/// first it runs again on what that made.
+/// Changes the configuration. `edit` runs on another thread, since 10,000 paths take a while.
 async fn change<F, E>(api: &Api, edit: F) -> Result<Response, Failure>
 where
-    F: Fn(&Configuration) -> Result<Configuration, E> + Send + Sync + 'static,
+    F: FnOnce(&Configuration) -> Result<Configuration, E> + Send + 'static,
     E: Into<Refused> + Send + 'static,
 {
-    let edit = Arc::new(edit);
-    // Among clients of the API nobody comes first; a file that is read again may.
-    let _turn = api.turn.lock().await;
-    for _ in 0..CHANGE_TRIES {
-        let base = api.core.configuration();
-        let (edit, of) = (Arc::clone(&edit), Arc::clone(&base));
-        let new = elsewhere(move || edit(&of)).await?.map_err(|error| Failure::from(error.into()))?;
-        let mut overtaken = false;
-        let changed = api.core.change(|current| {
-            if std::ptr::eq(current, &raw const *base) {
-                return Ok(new);
-            }
-            overtaken = true;
-            Err(ChangeError::Failed(String::new()))
-        });
-        match changed.await {
-            Ok(()) => return Ok(ok()),
-            Err(_) if overtaken => {}
-            Err(error) => return Err(config::failure(error)),
-        }
-    }
-    Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "other changes kept coming first; try again"))
+    let changed = api.core.change(move |configuration| edit(configuration).map_err(Into::into)).await;
+    changed.map(|()| ok()).map_err(|refused: Refused| refused.into())
 }
 
 #[cfg(test)]

@@ -51,8 +51,6 @@ pub(crate) struct Api {
     core: Arc<Core>,
     reload: Arc<ArcSwap<ReloadStatus>>,
     listeners: Arc<Semaphore>,
-    /// Held by whoever changes the configuration: clients take turns, in the order in which they came.
-    turn: tokio::sync::Mutex<()>,
 }
 
 type Shared = axum::extract::State<Arc<Api>>;
@@ -61,7 +59,7 @@ impl Api {
     /// `reload` is kept up to date by whoever reloads the configuration.
     pub(crate) fn new(core: Arc<Core>, reload: Arc<ArcSwap<ReloadStatus>>) -> Api {
         let listeners = Arc::new(Semaphore::new(events::LISTENERS_MAX));
-        Api { core, reload, listeners, turn: tokio::sync::Mutex::default() }
+        Api { core, reload, listeners }
     }
 }
 

@@ -31,6 +31,20 @@ pub(crate) struct Deprecated {
     pub(crate) successor: Successor,
 }
 
+/// The deprecated spellings of a key, of a path or of the file's top.
+pub(crate) fn old_spellings(key: &str, of_path: bool) -> impl Iterator<Item = &'static str> {
+    let table = if of_path { PATH } else { GLOBAL };
+    table
+        .iter()
+        .filter(move |old| match old.successor {
+            Successor::Key(new) | Successor::Not(new) | Successor::ListOf(new) => new == key,
+            Successor::HttpAuthentication => key == "authHTTPAddress" || key == "authMethod",
+            Successor::IceServers => key == "webrtcICEServers2",
+            Successor::PathDefaults | Successor::Users | Successor::Nothing(_) => false,
+        })
+        .map(|old| old.name)
+}
+
 const fn old(name: &'static str, successor: Successor) -> Deprecated {
     Deprecated { name, successor }
 }

@@ -8,7 +8,8 @@ use crypto_secretbox::aead::{Aead, KeyInit};
 use crypto_secretbox::{Key, Nonce, XSalsa20Poly1305};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Names of the file, in the order they are looked for.
@@ -36,6 +37,8 @@ pub(crate) struct Loaded {
     pub(crate) configuration: Configuration,
     /// `None` where there is none.
     pub(crate) file: Option<PathBuf>,
+    /// Tells whether the file is still the same.
+    pub(crate) digest: Option<u64>,
     pub(crate) warnings: Vec<Warning>,
 }
 
@@ -69,8 +72,37 @@ impl Source {
     /// # Errors
     /// All that is wrong, at once; a file that was named and cannot be read.
     pub(crate) fn load(&self) -> Result<Loaded, Faults> {
-        let file = self.place.clone().or_else(|| self.find_file());
-        let text = file.as_deref().map(|file| self.read_text(file)).transpose()?;
+        self.load_from(self.place.clone().or_else(|| self.find_file()))
+    }
+
+    /// Reads everything anew while the server runs with `known`. A file that is gone or empty is a fault then: it would
+    /// open every path to everybody.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    pub(crate) fn load_again(&self, known: Option<&Path>) -> Result<Loaded, Faults> {
+        let Some(known) = known else { return self.load() };
+        let file = self.place.clone().or_else(|| self.find_file()).unwrap_or_else(|| known.to_path_buf());
+        let fault = |message: &str| {
+            Faults(vec![Fault { file: Some(file.clone()), message: message.to_owned(), ..Fault::default() }])
+        };
+        match std::fs::metadata(&file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(fault("is gone; without it every path would be open for everybody"));
+            }
+            Ok(found) if found.len() == 0 => {
+                return Err(fault(
+                    "is empty; as if there were none, every path would be closed and every user gone",
+                ));
+            }
+            _ => {}
+        }
+        self.load_from(Some(file))
+    }
+
+    fn load_from(&self, file: Option<PathBuf>) -> Result<Loaded, Faults> {
+        let read = file.as_deref().map(|file| self.read_text(file)).transpose()?;
+        let (text, digest) = read.unzip();
         let mut reading = Reading::new(file.as_deref());
         let mut root = match text.as_deref().map(yaml::parse) {
             None => Node::map(Origin::Default),
@@ -93,7 +125,11 @@ impl Source {
         }
         let configuration = build::build(root, &mut reading);
         let Reading { faults, warnings, .. } = reading;
-        if faults.is_empty() { Ok(Loaded { configuration, file, warnings }) } else { Err(Faults(faults)) }
+        if faults.is_empty() {
+            Ok(Loaded { configuration, file, digest, warnings })
+        } else {
+            Err(Faults(faults))
+        }
     }
 
     fn find_file(&self) -> Option<PathBuf> {
@@ -101,13 +137,28 @@ impl Source {
         places.into_iter().find(|place| place.is_file())
     }
 
-    fn read_text(&self, file: &Path) -> Result<String, Faults> {
+    /// The keys that the environment and the command line set, dotted: a change of the file does not reach them.
+    pub(crate) fn held_keys(&self) -> Vec<String> {
+        let mut reading = Reading::new(None);
+        let mut root = Node::map(Origin::Default);
+        layers::take_environment(&mut root, &self.environment, &mut reading);
+        layers::take_arguments(&mut root, &self.arguments, &mut reading);
+        let mut keys = Vec::new();
+        dotted(&root, String::new(), &mut keys);
+        keys
+    }
+
+    /// The text of a file, and what tells whether it is still the same.
+    fn read_text(&self, file: &Path) -> Result<(String, u64), Faults> {
         let fail = |message: String| {
             Faults(vec![Fault { file: Some(file.to_path_buf()), message, ..Fault::default() }])
         };
         // Encrypted, it is longer than its text.
         let most = yaml::BYTES_MAX as u64 * 2;
         let mut bytes = Vec::new();
+        if std::fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+            return Err(fail("is no regular file".to_owned()));
+        }
         File::open(file)
             .and_then(|open| {
                 let length = open.metadata()?.len();
@@ -117,16 +168,18 @@ impl Source {
                 open.take(most).read_to_end(&mut bytes)
             })
             .map_err(|error| fail(format!("cannot be read: {error}")))?;
+        let digest = digest(&bytes);
         let variable = |name: &str| self.environment.iter().find(|(known, _)| known == name);
         if let Some((name, key)) = KEYS.into_iter().find_map(variable) {
             bytes = decrypt(&bytes, key)
                 .map_err(|reason| fail(format!("cannot be decrypted with the key in {name}: {reason}")))?;
         }
-        String::from_utf8(bytes).map_err(|error| {
+        let text = String::from_utf8(bytes).map_err(|error| {
             let line =
                 error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
             fail(format!("is not UTF-8 text (line {})", line + 1))
-        })
+        })?;
+        Ok((text, digest))
     }
 }
 
@@ -141,6 +194,26 @@ pub(super) fn load(
     arguments: &[String],
 ) -> Result<Loaded, Faults> {
     Source::new(place, environment, arguments).load()
+}
+
+/// Tells whether a file's content is the same.
+pub(crate) fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The keys of a tree down to the values.
+fn dotted(node: &Node, key: String, keys: &mut Vec<String>) {
+    match &node.data {
+        Data::Map(entries) if !entries.is_empty() => {
+            for entry in entries {
+                let below = if key.is_empty() { entry.key.clone() } else { format!("{key}.{}", entry.key) };
+                dotted(&entry.value, below, keys);
+            }
+        }
+        _ => keys.push(key),
+    }
 }
 
 fn is_empty(node: &Node) -> bool {

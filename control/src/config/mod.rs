@@ -22,10 +22,11 @@ pub(crate) mod values;
 mod yaml;
 
 pub(crate) use api::PathChange;
+pub(crate) use deprecated::old_spellings;
 pub(crate) use keys::{Effect, Global, PathConfiguration};
 #[cfg(test)]
 use load::load;
-pub(crate) use load::{Loaded, Source};
+pub(crate) use load::{Loaded, Source, digest};
 pub(crate) use print::{default_file, reference};
 
 use serde_json::{Map, Value};

@@ -18,6 +18,11 @@ impl Inner {
                 told.push(Happening::ConnectionOpened(entry.view()));
                 self.connections.insert(entry.record.id, entry);
             }
+            Event::ConnectionMoved { id, shard } => {
+                if let Some(entry) = self.connections.get_mut(&id) {
+                    entry.shard = shard;
+                }
+            }
             Event::ConnectionClosed { id, reason } => self.close_connection(id, reason, told),
             Event::SessionOpened { session, connection } => {
                 let entry = SessionEntry { session, connection, state: SessionState::Idle, transport: None };

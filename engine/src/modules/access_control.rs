@@ -5,7 +5,7 @@
 //! delay; that none were shown is answered at once, with a challenge. Each connection has a Digest nonce of its own, so
 //! an answer read off the wire is worth nothing on another connection.
 
-use super::{Flow, Intent, Module, Rejection, RejectionKind, Request, Role};
+use super::{Answer, Flow, Intent, Module, Rejection, RejectionKind, Request, Role};
 use crate::access::{self, Action, Credentials, Decision, Secret, Verdict};
 use crate::limits;
 use crate::settings::Access;
@@ -34,7 +34,7 @@ impl Module for AccessControl {
     }
 
     fn roles(&self) -> &'static [Role] {
-        &[Role::Authenticate, Role::Interval]
+        &[Role::Authenticate, Role::Postprocess, Role::Interval]
     }
 
     fn authenticate(&mut self, shard: &mut State, request: &mut Request) -> Flow {
@@ -53,14 +53,20 @@ impl Module for AccessControl {
         }
         let verdict = match shard.question(request.connection) {
             Standing::Waiting => return Flow::Pending(limits::HASH_WAIT),
-            Standing::Answered(verdict) => verdict,
-            Standing::NotAsked => match consider(shard, request, action) {
+            Standing::Answered(verdict, rules) if Arc::ptr_eq(&rules, &shard.settings.access) => verdict,
+            // The rules have changed meanwhile: what the old ones said holds no more.
+            Standing::Answered(..) | Standing::NotAsked => match consider(shard, request, action) {
                 Considered::Verdict(verdict) => verdict,
                 Considered::Stale => return Flow::Reject(challenged(shard, request, true, "stale nonce")),
                 Considered::Asked(patience) => return Flow::Pending(patience),
             },
         };
         self.carry_out(shard, request, action, verdict)
+    }
+
+    fn postprocess(&mut self, _shard: &State, request: &Request, _answer: &Answer) {
+        // However the request ended, its refusal is not for the next one.
+        self.refused.remove(&request.connection);
     }
 
     fn interval(&mut self, shard: &mut State) {
@@ -125,11 +131,17 @@ fn consider(shard: &mut State, request: &Request, action: Action) -> Considered 
     if let Some(user) = admitted(shard, request, action, &rules) {
         return Considered::Verdict(Verdict::Allowed { user });
     }
-    let header = request.authorization.as_ref().map(|header| Authorization::parse(header));
-    if let (Some(Ok(given @ Authorization::Digest { .. })), Access::Rules(users)) = (&header, &*rules) {
+    let header = request.authorization.as_ref().and_then(|header| Authorization::parse(header).ok());
+    // What is not offered is not taken.
+    let header = header.filter(|given| match given {
+        Authorization::Basic { .. } => shard.settings.rtsp.basic,
+        Authorization::Digest { .. } => shard.settings.rtsp.digest,
+        Authorization::Bearer { .. } => true,
+    });
+    if let (Some(given @ Authorization::Digest { .. }), Access::Rules(users)) = (&header, &*rules) {
         return consider_digest(shard, request, action, users, given);
     }
-    let asked = question(shard, request, action, header.and_then(Result::ok));
+    let asked = question(shard, request, action, header);
     let patience = match &*rules {
         Access::Open => return Considered::Verdict(Verdict::Allowed { user: String::new() }),
         Access::Rules(users) => match access::decide(users, &asked) {

@@ -15,8 +15,8 @@ impl Module for AccessLog {
         &[Role::Postprocess, Role::SessionClosing]
     }
 
-    fn postprocess(&mut self, shard: &State, request: &Request, answer: &Answer) {
-        let took_us = shard.now.saturating_duration_since(request.started).as_micros() as u64;
+    fn postprocess(&mut self, _shard: &State, request: &Request, answer: &Answer) {
+        let took_us = request.started.elapsed().as_micros() as u64;
         match answer {
             Answer::Rejected(rejection) => tracing::info!(
                 protocol = request.protocol,

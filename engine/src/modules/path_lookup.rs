@@ -1,4 +1,4 @@
-//! The path lookup: takes part in `route`. Refuses names that are no paths and finds the settings that hold.
+//! The path lookup: takes part in `route` and `preprocess`. Refuses names that are no paths and finds the settings that hold.
 
 use super::{Flow, Intent, Module, Rejection, RejectionKind, Request, Role};
 use crate::limits;
@@ -13,7 +13,12 @@ impl Module for PathLookup {
     }
 
     fn roles(&self) -> &'static [Role] {
-        &[Role::Route]
+        &[Role::Route, Role::Preprocess]
+    }
+
+    /// Once more: the request may have waited for its authentication while the configuration changed.
+    fn preprocess(&mut self, shard: &mut State, request: &mut Request) -> Flow {
+        self.route(shard, request)
     }
 
     fn route(&mut self, shard: &mut State, request: &mut Request) -> Flow {

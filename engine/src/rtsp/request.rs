@@ -4,6 +4,7 @@ use super::Moved;
 use crate::limits;
 use crate::mesh::{Message, ShardId};
 use crate::modules::{Answer, Filtered, Intent, Raw, Rejection, RejectionKind, Request, Role};
+use crate::records::Event;
 use crate::shard::walk::{Suspended, Walk};
 use crate::shard::{ConnectionKey, SessionKey, Shard};
 use headwater_protocols::rtsp::message::Uri;
@@ -261,6 +262,11 @@ impl Shard {
         if let Some(connection) = self.state.connections.get_mut(key) {
             connection.sessions.push(session);
             connection.machine.set_attached(true);
+            let connection = Some(connection.record.id);
+            if let Some(found) = self.state.sessions.get(session) {
+                let id = found.record.id;
+                self.state.tell(Event::SessionMoved { id, connection });
+            }
         }
     }
 
@@ -274,6 +280,7 @@ impl Shard {
         }
         let Some(connection) = self.state.remove_connection(key) else { return };
         self.state.counters.connections_moved.add(1);
+        self.state.tell(Event::ConnectionMoved { id: connection.record.id, shard: to.0 });
         let moved = Moved { connection, request };
         self.state.mesh.send(to, Message::Adopt(Box::new(moved)), &self.state.counters);
     }

@@ -28,6 +28,13 @@ use std::time::Instant;
 /// All connections of a shard.
 pub(crate) type Connections = SlotMap<ConnectionKey, Box<Connection>>;
 
+/// A PROXY protocol header that may come.
+pub(crate) struct ProxyHeader {
+    pub(crate) begun: BytesMut,
+    /// By when it has to be whole.
+    pub(crate) until: Instant,
+}
+
 /// A request that was let in.
 pub(crate) struct Admission {
     /// The rules it was let in by.
@@ -58,7 +65,9 @@ pub(crate) struct Connection {
     /// The control core knows of it.
     pub(crate) told: bool,
     /// Set while a PROXY protocol header may come: what has come of it.
-    pub(crate) proxy_header: Option<Box<BytesMut>>,
+    pub(crate) proxy_header: Option<Box<ProxyHeader>>,
+    /// A trusted proxy sent none.
+    pub(crate) proxy_header_missing: bool,
     /// What was allowed last, so that a session's requests are not all asked about.
     pub(crate) admission: Option<Box<Admission>>,
     pub(crate) machine: Server,
@@ -103,6 +112,7 @@ impl Connection {
             record,
             told: false,
             proxy_header: None,
+            proxy_header_missing: false,
             admission: None,
             machine,
             sessions: Vec::new(),
@@ -273,15 +283,15 @@ impl Connection {
     /// Takes the header with which a trusted proxy names its client. Returns what follows it; `None` while it is not
     /// whole. A proxy may leave it out: what does not begin like one is the client's own.
     fn read_proxy_header(&mut self, input: &[u8]) -> io::Result<Option<Bytes>> {
-        let Some(mut begun) = self.proxy_header.take() else { return Ok(None) };
-        begun.extend_from_slice(input);
-        match proxy_protocol::decode(&begun) {
+        let Some(mut header) = self.proxy_header.take() else { return Ok(None) };
+        header.begun.extend_from_slice(input);
+        match proxy_protocol::decode(&header.begun) {
             Ok(None) => {
-                self.proxy_header = Some(begun);
+                self.proxy_header = Some(header);
                 Ok(None)
             }
-            Ok(Some((header, used))) => {
-                if let Some(source) = header.source {
+            Ok(Some((decoded, used))) => {
+                if let Some(source) = decoded.source {
                     self.peer = Peer::new(source);
                     self.record = Arc::new(records::Connection {
                         remote: self.peer.0,
@@ -290,9 +300,12 @@ impl Connection {
                         ..*self.record
                     });
                 }
-                Ok(Some(begun.split_off(used).freeze()))
+                Ok(Some(header.begun.split_off(used).freeze()))
             }
-            Err(proxy_protocol::Error::Invalid { what: "signature", .. }) => Ok(Some(begun.freeze())),
+            Err(proxy_protocol::Error::Invalid { what: "signature", .. }) => {
+                self.proxy_header_missing = true;
+                Ok(Some(header.begun.freeze()))
+            }
             Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         }
     }

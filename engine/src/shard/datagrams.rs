@@ -10,6 +10,7 @@ use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 slotmap::new_key_type! {
     /// A pair of RTP and RTCP ports.
@@ -29,14 +30,16 @@ pub(crate) struct Ports {
     pub(crate) rtcp: Datagram,
     pub(crate) rtp_address: SocketAddr,
     pub(crate) rtcp_address: SocketAddr,
+    /// Lives as long as any shard has the ports open.
+    _open: Arc<()>,
     /// The RTP socket is full and watched for room.
     pub(crate) blocked: bool,
 }
 
 impl Ports {
-    pub(crate) fn new(rtp: Datagram, rtcp: Datagram) -> io::Result<Ports> {
+    pub(crate) fn new(rtp: Datagram, rtcp: Datagram, open: Arc<()>) -> io::Result<Ports> {
         let (rtp_address, rtcp_address) = (listen::local(&rtp.socket)?, listen::local(&rtcp.socket)?);
-        Ok(Ports { rtp, rtcp, rtp_address, rtcp_address, blocked: false })
+        Ok(Ports { rtp, rtcp, rtp_address, rtcp_address, _open: open, blocked: false })
     }
 
     /// Where datagrams of a session leave from: the address its client asked, unless these ports are bound to one.

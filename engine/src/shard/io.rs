@@ -1,6 +1,6 @@
 //! What the kernel has for a shard: connections to accept, bytes to read, room to write.
 
-use super::connection::{Connection, Ending, WriteError};
+use super::connection::{Connection, Ending, ProxyHeader, WriteError};
 use super::datagrams::{Ports, PortsKey};
 use super::{ConnectionKey, IngestKey, Listener, ListenerKey, SessionKey, Shard, State};
 use crate::counters::Counter;
@@ -9,7 +9,7 @@ use crate::net::{Peer, listen, tcp};
 use crate::records::{self, Event as Told, Id, Protocol};
 use crate::runtime::poller::{Event, Token};
 use crate::stream::reader::Flow;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use headwater_protocols::proxy_protocol;
 use headwater_protocols::rtsp::server::{Event as ServerEvent, Server};
 use slotmap::{Key, KeyData};
@@ -69,6 +69,15 @@ impl State {
     fn tell_opened(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.told = true;
+        if connection.proxy_header_missing {
+            self.counters.proxy_headers_missing.add(1);
+            if self.counters.proxy_headers_missing.value().is_power_of_two() {
+                tracing::warn!(
+                    peer = %connection.peer,
+                    "a trusted proxy (rtspTrustedProxies) sends no PROXY protocol header: whoever connects through it could claim any address"
+                );
+            }
+        }
         let record = Arc::clone(&connection.record);
         self.tell(Told::ConnectionOpened(record));
     }
@@ -340,7 +349,9 @@ impl Shard {
         });
         if state.settings.rtsp.trusts(peer.0.ip()) {
             // Who it really is comes first, and is told then.
-            state.connections[key].proxy_header = Some(Box::default());
+            let until = state.now + limits::PROXY_HEADER_WAIT;
+            state.connections[key].proxy_header =
+                Some(Box::new(ProxyHeader { begun: BytesMut::new(), until }));
         } else {
             state.tell_opened(key);
         }

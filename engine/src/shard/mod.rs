@@ -65,6 +65,8 @@ pub(crate) struct Listener {
     pub(crate) protocol: Protocol,
     pub(crate) socket: Socket,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Lives as long as any shard has the listener open.
+    pub(crate) _open: Arc<()>,
     /// Set while accepting pauses because the descriptor table was full.
     pub(crate) paused_until: Option<Instant>,
     /// The descriptor table was full at the last attempt; said once.
@@ -77,8 +79,9 @@ impl Listener {
         protocol: Protocol,
         socket: Socket,
         tls: Option<Arc<rustls::ServerConfig>>,
+        open: Arc<()>,
     ) -> Listener {
-        Listener { id, protocol, socket, tls, paused_until: None, exhausted: false }
+        Listener { id, protocol, socket, tls, _open: open, paused_until: None, exhausted: false }
     }
 }
 

@@ -7,21 +7,31 @@ use super::{ConnectionKey, State};
 use crate::access::{self, Verdict};
 use crate::limits;
 use crate::records::{Event, Question, Ticket};
+use crate::settings::Access;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 #[derive(Default)]
 pub(crate) struct Questions {
     next: u64,
     asked: HashMap<u64, ConnectionKey>,
-    /// The newest question of each connection that has asked, and its answer when there is one.
-    waiting: HashMap<ConnectionKey, (u64, Option<Verdict>)>,
+    /// The newest question of each connection that has asked.
+    waiting: HashMap<ConnectionKey, Waiting>,
+}
+
+struct Waiting {
+    number: u64,
+    /// The rules in force when it was asked.
+    rules: Arc<Access>,
+    answer: Option<Verdict>,
 }
 
 /// Where a connection's question stands.
 pub(crate) enum Standing {
     NotAsked,
     Waiting,
-    Answered(Verdict),
+    /// With the rules it was asked by, which may have changed since.
+    Answered(Verdict, Arc<Access>),
 }
 
 impl State {
@@ -39,38 +49,39 @@ impl State {
         self.told = true;
         self.forget_question(connection);
         self.questions.asked.insert(number, connection);
-        self.questions.waiting.insert(connection, (number, None));
+        let rules = Arc::clone(&self.settings.access);
+        self.questions.waiting.insert(connection, Waiting { number, rules, answer: None });
         true
     }
 
     /// Where the question of a connection stands; an answer is taken out.
     pub(crate) fn question(&mut self, connection: ConnectionKey) -> Standing {
-        match self.questions.waiting.get_mut(&connection) {
+        let answered = self.questions.waiting.get(&connection).map(|waiting| waiting.answer.is_some());
+        match answered {
             None => Standing::NotAsked,
-            Some((_, None)) => Standing::Waiting,
-            Some((_, answer)) => {
-                let verdict = answer.take();
-                self.questions.waiting.remove(&connection);
-                verdict.map_or(Standing::NotAsked, Standing::Answered)
-            }
+            Some(false) => Standing::Waiting,
+            Some(true) => match self.questions.waiting.remove(&connection) {
+                Some(Waiting { rules, answer: Some(verdict), .. }) => Standing::Answered(verdict, rules),
+                _ => Standing::NotAsked,
+            },
         }
     }
 
     /// The control core has answered.
     pub(super) fn answered(&mut self, number: u64, verdict: Verdict) {
         let Some(connection) = self.questions.asked.remove(&number) else { return };
-        if let Some((asked, answer)) = self.questions.waiting.get_mut(&connection)
-            && *asked == number
+        if let Some(waiting) = self.questions.waiting.get_mut(&connection)
+            && waiting.number == number
         {
-            *answer = Some(verdict);
+            waiting.answer = Some(verdict);
             self.resume(connection);
         }
     }
 
     /// The connection does not wait any more.
     pub(crate) fn forget_question(&mut self, connection: ConnectionKey) {
-        if let Some((number, _)) = self.questions.waiting.remove(&connection) {
-            self.questions.asked.remove(&number);
+        if let Some(waiting) = self.questions.waiting.remove(&connection) {
+            self.questions.asked.remove(&waiting.number);
         }
     }
 }

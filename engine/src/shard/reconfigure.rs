@@ -25,7 +25,7 @@ impl Shard {
         if let DatagramChange::Replace(ports) = datagrams {
             state.replace_datagrams(ports.map(|ports| *ports));
         }
-        if !Arc::ptr_eq(&before.paths, &state.settings.paths) {
+        if !Arc::ptr_eq(&before.paths, &state.settings.paths) || before.bounds != state.settings.bounds {
             let gone = state.renew_streams();
             for key in gone {
                 self.end_stream_of_removed_path(key);
@@ -79,11 +79,9 @@ impl State {
         let settings: &Settings = &self.settings;
         let mut gone = Vec::new();
         for (key, stream) in &mut self.streams {
+            stream.log.set_bytes_max(settings.bounds.stream_log_bytes);
             match settings.path(&stream.path) {
-                Some(path) if path.source == Source::Publisher => {
-                    stream.window = path.delivery_window;
-                    stream.log.set_bytes_max(settings.bounds.stream_log_bytes);
-                }
+                Some(path) if path.source == Source::Publisher => stream.window = path.delivery_window,
                 // Replicas end with their home.
                 _ if stream.home().is_some() => gone.push(key),
                 _ => stream.window = Duration::ZERO,

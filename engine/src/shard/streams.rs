@@ -5,6 +5,7 @@ use crate::counters::Counter;
 use crate::mesh::{Message, ShardId};
 use crate::modules::{Rejection, RejectionKind};
 use crate::records::{self, Event};
+use crate::settings::Source;
 use crate::stream::flush::{self, Flushed};
 use crate::stream::log::Log;
 use crate::stream::{
@@ -170,6 +171,10 @@ impl State {
         tracks: Vec<Track>,
         session: SessionKey,
     ) -> Result<Published, Rejection> {
+        if self.settings.path(path).is_none_or(|settings| settings.source != Source::Publisher) {
+            let reason = format!("path \"{path}\" is not configured for publishers any more");
+            return Err(Rejection::new(RejectionKind::Invalid, reason));
+        }
         let known = self.streams_by_path.get(path).copied().filter(|key| self.streams[*key].home().is_some());
         let Some(key) = known else {
             let key = self.new_home(path, tracks, session)?;
@@ -185,6 +190,11 @@ impl State {
             let reason = format!("someone is already publishing to path \"{path}\"");
             return Err(Rejection::new(RejectionKind::Conflict, reason));
         }
+        let old = home.publisher;
+        // The last of what it sent.
+        old.into_iter().for_each(|old| self.refresh_session(old));
+        let Some(stream) = self.streams.get_mut(key) else { unreachable!("known is a stream") };
+        let Side::Home(home) = &mut stream.side else { unreachable!("known is a home") };
         let replaced = home.publisher.take();
         if replaced.is_some() {
             self.counters.publishers_replaced.add(1);

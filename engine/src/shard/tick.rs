@@ -36,12 +36,15 @@ impl Shard {
         let mut lingering: Vec<ConnectionKey> = Vec::new();
         let mut timed_out: Vec<ConnectionKey> = Vec::new();
         let mut expired: Vec<ConnectionKey> = Vec::new();
+        let mut headless: Vec<ConnectionKey> = Vec::new();
         for (key, connection) in &self.state.connections {
             if connection
                 .blocked_since
                 .is_some_and(|since| now.saturating_duration_since(since) >= write_timeout)
             {
                 stuck.push(key);
+            } else if connection.proxy_header.as_ref().is_some_and(|header| header.until <= now) {
+                headless.push(key);
             } else if let Ending::AfterWrites { since } = connection.ending {
                 if !connection.is_blocked() && now.saturating_duration_since(since) >= LINGER {
                     lingering.push(key);
@@ -55,6 +58,10 @@ impl Shard {
         for key in stuck {
             self.state.counters.closed_write_timeout.add(1);
             self.close_connection(key, "it took nothing for longer than the write timeout");
+        }
+        for key in headless {
+            self.state.counters.proxy_headers_invalid.add(1);
+            self.close_connection(key, "its PROXY protocol header did not come in time");
         }
         for key in lingering {
             self.close_connection(key, "the client did not close its side");

@@ -499,6 +499,9 @@ fn after_send(
     if let Sink::Tcp { channels: Some(channels), .. } = &reader.sink {
         rest = with_channel(rest, cursor, gathered, channels);
     }
+    // It is queued, and leaves before anything else does.
+    counters.egress_bytes.add(rest.len() as u64);
+    reader.sent_bytes += rest.len() as u64;
     reader.cursor = cursor;
     reader.flow = Flow::Blocked;
     flushed.blocked.push((connection, rest));
