@@ -147,17 +147,22 @@ fn start(source: Source, loaded: Loaded, logs: Arc<Logs>) -> anyhow::Result<()> 
     let tls = core::rtsps_certificate(&keyring, &configuration)?;
     let settings = engine_settings::of(&configuration, tls, None)?;
     let control = processors::for_control(settings.shards);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("control-worker")
+        .build()
+        .context("cannot start the control core's runtime")?;
+    // Before anybody is served: a signal that nobody waits for yet would end the process where it stands.
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::new()?
+    };
     let events = Arc::new(Notify::new());
     let engine = Engine::start(settings.clone(), {
         let events = Arc::clone(&events);
         move || events.notify_one()
     })?;
     processors::pin_this_thread(&control);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .thread_name("control-worker")
-        .build()
-        .context("cannot start the control core's runtime")?;
     let configuration = Arc::new(configuration);
     let parts = Parts {
         settings,
@@ -168,7 +173,7 @@ fn start(source: Source, loaded: Loaded, logs: Arc<Logs>) -> anyhow::Result<()> 
         in_file: Arc::clone(&configuration),
     };
     let core = Arc::new(Core::new(engine, source, configuration, logs, keyring, parts));
-    let result = runtime.block_on(serve(core, events));
+    let result = runtime.block_on(serve(core, events, signals));
     // What still runs on other threads (a profile, a hash) is not waited for.
     runtime.shutdown_background();
     result
@@ -188,10 +193,9 @@ fn say_what_was_read(loaded: &Loaded) {
 }
 
 /// Runs the control core until a signal ends it.
-async fn serve(core: Arc<Core>, events: Arc<Notify>) -> anyhow::Result<()> {
+async fn serve(core: Arc<Core>, events: Arc<Notify>, mut signals: Signals) -> anyhow::Result<()> {
     let systemd = Arc::new(Systemd::from_environment());
     systemd.status("starting");
-    let mut signals = Signals::new()?;
     tokio::spawn(Arc::clone(&core).take_events(events));
     core.open_ports().await?;
     let hooks = Hooks::run(Arc::clone(&core));
