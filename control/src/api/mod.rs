@@ -43,7 +43,7 @@ use axum::response::Response;
 use axum::routing::{delete, get, patch, post};
 use headwater_engine::records::Protocol;
 use reload::ReloadStatus;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
 
 /// What the handlers share.
@@ -162,12 +162,18 @@ fn ok() -> Response {
     json_response(StatusCode::OK, r#"{"status":"ok"}"#)
 }
 
+/// Slow requests that are worked on at once; the others wait.
+const LISTS_AT_ONCE: usize = 4;
+
 /// Does slow work on another thread.
 async fn elsewhere<T, F>(work: F) -> Result<T, Failure>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
+    // Lists of thousands of paths take tens of MiB while they are made.
+    static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(LISTS_AT_ONCE));
+    let _place = PLACES.acquire().await;
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Failure::internal(format!("the request failed: {error}; please report this")))
 }

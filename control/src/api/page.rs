@@ -2,11 +2,15 @@
 
 use super::extract::Fields;
 use crate::http::answer::{Failure, json_response};
+use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::{Arc, LazyLock};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const ITEMS_PER_PAGE: usize = 100;
 /// MediaMTX reads 31 bits.
@@ -84,8 +88,36 @@ fn number(fields: &Fields, name: &str, default: usize) -> Result<usize, Failure>
 pub(super) fn json<T: Serialize>(value: &T) -> Result<Response, Failure> {
     let text = serde_json::to_vec(value)
         .map_err(|error| Failure::internal(format!("cannot write the answer: {error}")))?;
-    Ok(json_response(StatusCode::OK, text))
+    if text.len() < LARGE_FROM {
+        return Ok(json_response(StatusCode::OK, text));
+    }
+    let units = u32::try_from(text.len() / LARGE_UNIT).unwrap_or(u32::MAX);
+    let held = Arc::clone(&LARGE).try_acquire_many_owned(units).map_err(|_| {
+        Failure::unavailable("too many large answers wait for their readers; ask for smaller pages")
+    })?;
+    let length = text.len();
+    let mut response = json_response(StatusCode::OK, in_pieces(text.into(), held));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    Ok(response)
 }
+
+/// Hands out a text piece by piece; what it takes of the bound is given back with the last of it.
+fn in_pieces(mut text: Bytes, held: OwnedSemaphorePermit) -> Body {
+    Body::from_stream(futures_util::stream::iter(std::iter::from_fn(move || {
+        let _held = &held;
+        let piece = text.split_to(text.len().min(LARGE_FROM));
+        (!piece.is_empty()).then_some(Ok::<_, Infallible>(piece))
+    })))
+}
+
+/// Answers from this size on count towards [`LARGE_MAX`].
+const LARGE_FROM: usize = 64 * 1024;
+const LARGE_UNIT: usize = 1024;
+/// Bytes of large answers that are held for clients that have not taken them yet: 10,000 paths are 23 MB.
+const LARGE_MAX: usize = 96 * 1024 * 1024;
+
+static LARGE: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(LARGE_MAX / LARGE_UNIT)));
 
 #[cfg(test)]
 mod tests {
