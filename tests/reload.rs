@@ -291,3 +291,31 @@ fn changed_users_leave_sessions_alone_and_bind_new_ones() -> Result<()> {
     live.finish()?;
     server.stop()
 }
+
+#[test]
+fn a_file_that_is_gone_or_empty_opens_nothing() -> Result<()> {
+    let closed = format!("{ADDRESSES}paths:\n  live:\n");
+    let file = ConfigFile::new(&closed)?;
+    let mut server = file.launch()?;
+    let mut live = Live::start(&mut server, "live")?;
+    let still_closed = |server: &Server, live: &mut Live| -> Result<()> {
+        live.goes_on()?;
+        let url = server.url("other");
+        let answer = Connection::open(server.rtsp)?.request("DESCRIBE", &url, &[], "")?;
+        ensure!(answer.status == 400, "a path that is not configured is answered {}", answer.status);
+        Ok(())
+    };
+    let changes: [fn(&ConfigFile) -> Result<()>; 2] =
+        [|file| Ok(fs::remove_file(file.path())?), |file| file.rewrite("")];
+    for change in changes {
+        let before = Taken::of(&server);
+        change(&file)?;
+        before.refused_since(&server)?;
+        still_closed(&server, &mut live)?;
+    }
+    let before = Taken::of(&server);
+    file.rewrite(&format!("{closed}  other:\n"))?;
+    before.accepted_since(&server)?;
+    live.finish()?;
+    server.stop()
+}

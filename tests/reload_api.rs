@@ -5,7 +5,7 @@ use headwater_tests::config_file::{ADDRESSES, ConfigFile, Taken, api};
 use headwater_tests::publisher::Publisher;
 use headwater_tests::reader::{Reader, play_over};
 use headwater_tests::rtsp::Element;
-use headwater_tests::server::Server;
+use headwater_tests::server::{Launch, Server};
 use headwater_tests::wait;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -237,4 +237,25 @@ fn change_often(
         wait::until_true("the next change's time", span, || started.elapsed() >= due)?;
     }
     Ok(())
+}
+
+#[test]
+fn what_the_environment_holds_never_reaches_the_file() -> Result<()> {
+    let file = ConfigFile::new(&commented("apiPersist: yes\n"))?;
+    let secret = ("MTX_AUTHINTERNALUSERS_2_PASS".to_owned(), "hush".to_owned());
+    let user = ("MTX_AUTHINTERNALUSERS_2_USER".to_owned(), "eve".to_owned());
+    let timeout = ("MTX_READTIMEOUT".to_owned(), "11s".to_owned());
+    let action = ("MTX_AUTHINTERNALUSERS_2_PERMISSIONS_0_ACTION".to_owned(), "read".to_owned());
+    let server = Server::launch(&Launch { environment: vec![secret, user, action, timeout], ..file.how() })?;
+    for body in [r#"{"readTimeout": "20s"}"#, r#"{"authInternalUsers": []}"#] {
+        let refused = api(&server, "PATCH", "/v3/config/global/patch", body);
+        let error = refused.err().context("what the environment holds was changed")?.to_string();
+        ensure!(error.contains("environment"), "{error}");
+    }
+    api(&server, "PATCH", "/v3/config/global/patch", r#"{"writeTimeout": "21s"}"#)?;
+    let text = file.text()?;
+    ensure!(text.contains("writeTimeout: 21s") && !text.contains("hush") && !text.contains("20s"), "{text}");
+    let global = api(&server, "GET", "/v3/config/global/get", "")?;
+    ensure!(global["readTimeout"] == "11s", "{}", global["readTimeout"]);
+    server.stop()
 }
