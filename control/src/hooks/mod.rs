@@ -2,7 +2,8 @@
 //!
 //! Source: MediaMTX's `runOn…` keys. A command of a beginning (connection, path configured, path available, publisher
 //! there, reader) belongs to what began and is told to end with it; then the command of the end runs once. Commands are
-//! taken from the configuration in force at the time. Should happenings come faster than they are taken, what was missed
+//! taken from the configuration in force at the time, and where the entry of a path has left it, the command of the end
+//! is the one from the beginning. Should happenings come faster than they are taken, what was missed
 //! is found by comparing with the live world, so that no command outlives what it belongs to.
 
 mod command;
@@ -97,6 +98,20 @@ struct Begun {
     /// The command and whether it restarts, to see whether the configuration changed it.
     command: (String, bool),
     attached: Option<Attached>,
+    at_begin: Look,
+}
+
+/// What the configuration says of an event.
+struct Look {
+    /// The name of the entry of the event's path, and its keys.
+    entry: Option<(String, Arc<PathConfiguration>)>,
+    variables: Variables,
+}
+
+impl Look {
+    fn keys(&self) -> Option<&PathConfiguration> {
+        self.entry.as_ref().map(|(_, keys)| &**keys)
+    }
 }
 
 impl Dispatcher {
@@ -199,35 +214,54 @@ impl Dispatcher {
         if self.begun.contains_key(&event.subject) {
             return;
         }
-        let (keys, variables) = self.look_up(&event);
-        let (line, restart) = self.command(event.kind, keys.as_deref());
-        self.tell(&event, &variables);
+        let at_begin = self.look_up(&event);
+        let (line, restart) = self.command(event.kind, at_begin.keys());
+        self.tell(&event, &at_begin.variables);
         let attached = (!line.is_empty()).then(|| {
-            let job = self.job(&event, line.clone(), restart, variables);
+            let job = self.job(&event, line.clone(), restart, at_begin.variables.clone());
             self.runner.attach(job, predecessor)
         });
         let told_of_end = |webhook: &Webhook| event.kind.end().is_some_and(|kind| webhook.wants(kind));
-        let ends = event.kind.end().is_some_and(|kind| !self.command(kind, keys.as_deref()).0.is_empty());
+        let ends = event.kind.end().is_some_and(|kind| !self.command(kind, at_begin.keys()).0.is_empty());
         // A configured path is kept in any case, so that its end and its changes are seen.
         if attached.is_some()
             || ends
             || event.kind == Kind::Init
             || self.webhook.as_ref().is_some_and(told_of_end)
         {
-            self.begun.insert(event.subject.clone(), Begun { event, command: (line, restart), attached });
+            let begun = Begun { event, command: (line, restart), attached, at_begin };
+            self.begun.insert(begun.event.subject.clone(), begun);
         }
     }
 
     fn end(&mut self, event: &Event) {
-        // Tells its command to end.
-        self.begun.remove(&event.subject);
-        let (keys, variables) = self.look_up(event);
-        self.tell(event, &variables);
-        let (line, _) = self.command(event.kind, keys.as_deref());
+        // Dropped, it tells its command to end.
+        let begun = self.begun.remove(&event.subject);
+        let look = match begun {
+            Some(begun) => self.look_up_end(event, begun.at_begin),
+            None => self.look_up(event),
+        };
+        self.tell(event, &look.variables);
+        let (line, _) = self.command(event.kind, look.keys());
         if !line.is_empty() {
-            let job = self.job(event, line, false, variables);
+            let job = self.job(event, line, false, look.variables);
             self.runner.once(job);
         }
+    }
+
+    /// The end belongs to the entry that the beginning belonged to: as that is now, or, if it is gone, as it was.
+    fn look_up_end(&self, event: &Event, at_begin: Look) -> Look {
+        let now = self.look_up(event);
+        let Some((name, keys)) = at_begin.entry else { return now };
+        if now.entry.as_ref().is_some_and(|(found, _)| *found == name) {
+            return now;
+        }
+        let keys = self.configuration.paths.get(&name).map_or(keys, |path| Arc::clone(&path.effective));
+        let of_event = |known: &(String, String)| event.variables.iter().any(|(name, _)| *name == known.0);
+        let mut variables = at_begin.variables;
+        variables.retain(|known| !of_event(known));
+        variables.extend(event.variables.iter().cloned());
+        Look { entry: Some((name, keys)), variables }
     }
 
     /// Makes up for happenings that were missed. Those that still wait come first: the world is ahead of them, and what
@@ -287,14 +321,16 @@ impl Dispatcher {
         tokio::join!(self.runner.finish(patience), webhooks);
     }
 
-    /// The keys of the event's path, and all its variables.
-    fn look_up(&self, event: &Event) -> (Option<Arc<PathConfiguration>>, Variables) {
+    /// The entry of the event's path, and all its variables.
+    fn look_up(&self, event: &Event) -> Look {
         let path = event.path.as_deref();
-        let (keys, groups) = path.and_then(|path| paths::find(&self.configuration, path)).unzip();
+        let found = path.and_then(|path| self.configuration.find_path(path));
+        let (entry, groups) =
+            found.map(|found| ((found.name.to_owned(), Arc::clone(found.path)), found.groups)).unzip();
         let address = &self.configuration.global.rtsp_address;
         let mut variables = event::of_configuration(address, path, groups.as_deref().unwrap_or_default());
         variables.extend(event.variables.iter().cloned());
-        (keys, variables)
+        Look { entry, variables }
     }
 
     /// The command of an event and whether it restarts; empty where there is none.

@@ -294,6 +294,39 @@ async fn only_the_init_command_that_changed_is_restarted() {
 }
 
 #[tokio::test]
+async fn the_end_is_told_though_its_path_has_left_the_configuration() {
+    let place = Place::new();
+    let end = |word: &str| PathConfiguration {
+        run_on_unavailable: format!("sh -c 'echo {word} $G1 $MTX_PATH >> {}'", place.file("after")),
+        ..PathConfiguration::default()
+    };
+    let path = place.path("leaves");
+    let others = || PathConfiguration::default();
+    let of = |entries| configuration(Global::default(), entries);
+    let name = path.trim_start_matches("live/");
+    let mut told = Vec::new();
+    let mut hooks = dispatcher(of(Vec::new()));
+    for (after, word) in [
+        (vec![], Some("first")),
+        (vec![("all_others", others())], Some("first")),
+        (vec![(&*path, end("exact")), ("~^live/(.*)$", end("second"))], Some("second")),
+        (vec![("~^live/(.*)$", end("second"))], Some("second")),
+        (vec![("~^live/(.*)$", others())], None),
+    ] {
+        hooks.configure(of(vec![("~^live/(.*)$", end("first"))]));
+        hooks.handle(&available(&path));
+        hooks.configure(of(after));
+        hooks.handle(&unavailable(&path));
+        told.extend(word.map(|word| format!("{word} {name} {path}")));
+        until(&format!("{told:?}"), || place.read("after").lines().eq(told.iter())).await;
+        assert!(hooks.begun.is_empty());
+    }
+    let counters = Arc::clone(&hooks.counters);
+    hooks.finish().await;
+    assert_eq!(counters.started.load(SeqCst), 4);
+}
+
+#[tokio::test]
 async fn what_was_missed_is_found_by_comparing() {
     let place = Place::new();
     let keys = PathConfiguration {
