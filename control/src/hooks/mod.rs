@@ -35,32 +35,58 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use webhook::{Settings, Webhook};
 
-/// The running hooks. Dropped, they end as with [`Hooks::stop`], unless the runtime ends before.
+/// How far the end of the server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    Ending,
+    /// Nobody waits any longer.
+    Killing,
+}
+
+/// The running hooks. Dropped, they are killed, unless the runtime ends before.
 pub(crate) struct Hooks {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    phase: watch::Sender<Phase>,
+    /// Until its end was seen.
+    task: Option<JoinHandle<()>>,
 }
 
 impl Hooks {
     /// Starts to listen to the world, and the commands of configured paths. Needs the runtime.
     pub(crate) fn run(core: Arc<Core>) -> Hooks {
         let counters = Arc::clone(&core.hook_counters);
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(listen(core, stopped, counters));
-        Hooks { stop, task }
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let task = tokio::spawn(listen(core, phases, counters));
+        Hooks { phase, task: Some(task) }
     }
 
-    /// Ends all commands, after the commands of the end of whatever still lives. Takes up to
-    /// twice `hookStopTimeout`, and no longer than the server's end may.
-    pub(crate) async fn stop(self) {
-        self.stop.send_replace(true);
-        if self.task.await.is_err() {
+    /// Begins to end all commands, and to run the commands of the end of whatever still lives: in less than one and a half
+    /// seconds, whatever `hookStopTimeout` says.
+    pub(crate) fn stop(&self) {
+        self.phase.send_replace(Phase::Ending);
+    }
+
+    /// Kills at once what has not ended.
+    pub(crate) fn kill(&self) {
+        self.phase.send_replace(Phase::Killing);
+    }
+
+    /// Waits for the end that was begun. May be dropped and called again.
+    pub(crate) async fn ended(&mut self) {
+        let Some(task) = &mut self.task else { return };
+        if task.await.is_err() {
             tracing::error!("the task of the hooks ended by a panic");
         }
+        self.task = None;
     }
 }
 
-async fn listen(core: Arc<Core>, mut stopped: watch::Receiver<bool>, counters: Arc<HookCounters>) {
+/// Waits for a phase; dropped hooks are in all of them.
+async fn come_to(mut phases: watch::Receiver<Phase>, phase: Phase) {
+    let _ = phases.wait_for(|now| *now >= phase).await;
+}
+
+async fn listen(core: Arc<Core>, phases: watch::Receiver<Phase>, counters: Arc<HookCounters>) {
     let mut happenings = core.world.listen();
     let mut dispatcher = Dispatcher::new(counters);
     dispatcher.configure(core.configuration());
@@ -68,7 +94,7 @@ async fn listen(core: Arc<Core>, mut stopped: watch::Receiver<bool>, counters: A
     loop {
         let next = tokio::select! {
             next = happenings.recv() => next,
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = come_to(phases.clone(), Phase::Ending) => break,
         };
         dispatcher.configure(core.configuration());
         match next {
@@ -80,7 +106,7 @@ async fn listen(core: Arc<Core>, mut stopped: watch::Receiver<bool>, counters: A
     while let Ok(happening) = happenings.try_recv() {
         dispatcher.handle(&happening);
     }
-    dispatcher.finish().await;
+    dispatcher.finish(&phases).await;
 }
 
 /// Turns happenings into commands and webhooks.
@@ -306,19 +332,23 @@ impl Dispatcher {
         there.into_iter().for_each(|event| self.begin(event));
     }
 
-    /// Ends all that has begun, and waits for it.
-    async fn finish(mut self) {
+    /// Ends all that has begun, and waits for it; not for long, and no longer when the time to kill has come.
+    async fn finish(mut self, phases: &watch::Receiver<Phase>) {
         let ends: Vec<Event> = self.begun.values().filter_map(|begun| begun.event.end()).collect();
         ends.iter().for_each(|event| self.end(event));
         self.begun.clear();
-        let patience = self.configuration.global.hook_stop_timeout;
+        let patience = self.configuration.global.hook_stop_timeout.min(runner::END_PATIENCE);
+        let hurry = || come_to(phases.clone(), Phase::Killing);
         let webhook = self.webhook.take();
         let webhooks = async {
             if let Some(webhook) = webhook {
-                webhook.finish(patience.min(runner::END_PATIENCE)).await;
+                tokio::select! {
+                    () = webhook.finish(patience) => {}
+                    () = hurry() => {}
+                }
             }
         };
-        tokio::join!(self.runner.finish(patience), webhooks);
+        tokio::join!(self.runner.finish(hurry()), webhooks);
     }
 
     /// The entry of the event's path, and all its variables.
