@@ -288,16 +288,49 @@ fn no_hook_outlives_the_server() -> Result<()> {
     Ok(())
 }
 
+/// Hooks that ignore every signal they can, and their groups: one of a path's beginning runs, one of its end is to come.
+fn stubborn(name: &str) -> Result<(Server, Publisher, Vec<u32>)> {
+    let notes = Notes::new(name)?;
+    let stays = "sh -c 'trap \"\" INT TERM HUP; while :; do sleep 1000; done'";
+    let yaml = format!(
+        "hookStopTimeout: 1h\npaths:\n  fixed:\n    runOnInit: {stays}\n    runOnInitRestart: yes\n  cam:\n    \
+         runOnAvailable: {stays}\n    runOnUnavailable: {stays}\n"
+    );
+    let server = notes.launch(&yaml, &[])?;
+    let publisher = Publisher::start(server.rtsp, &server.url("cam"), 1)?;
+    let leaders = || [started(&server, "runOnInit"), started(&server, "runOnAvailable")].concat();
+    wait::until_true("both hooks", SOON, || {
+        leaders().len() == 2 && leaders().iter().all(|leader| group(*leader).len() == 2)
+    })?;
+    let leaders = leaders();
+    Ok((server, publisher, leaders))
+}
+
 #[test]
 fn the_end_comes_in_time_whatever_a_hook_does() -> Result<()> {
-    let notes = Notes::new("stubborn")?;
-    let yaml = "paths:\n  fixed:\n    runOnInit: sh -c 'trap \"\" INT TERM; while :; do sleep 1000; done'\n";
-    let server = notes.launch(yaml, &[])?;
-    wait::until_true("the hook", SOON, || started(&server, "runOnInit").len() == 1)?;
-    let leader = started(&server, "runOnInit")[0];
-    wait::until_true("its child", SOON, || group(leader).len() == 2)?;
+    let (server, _publisher, leaders) = stubborn("stubborn")?;
+    // Exit code 0 within 2 s is Server::stop's to check.
     server.stop()?;
-    ensure!(group(leader).is_empty(), "{:?} outlived the server", group(leader));
+    for leader in leaders {
+        ensure!(group(leader).is_empty(), "{:?} outlived the server", group(leader));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_leaves_no_hook() -> Result<()> {
+    let (server, _publisher, mut leaders) = stubborn("twice")?;
+    server.terminate()?;
+    wait::until_true("the hook of the end", SOON, || !started(&server, "runOnUnavailable").is_empty())?;
+    leaders.extend(started(&server, "runOnUnavailable"));
+    let hurried = Instant::now();
+    // It tells the server again.
+    server.stop()?;
+    let took = hurried.elapsed();
+    ensure!(took < Duration::from_millis(600), "took {took:?} after the second signal");
+    for leader in leaders {
+        ensure!(group(leader).is_empty(), "{:?} outlived the server", group(leader));
+    }
     Ok(())
 }
 

@@ -198,7 +198,7 @@ async fn serve(core: Arc<Core>, events: Arc<Notify>, mut signals: Signals) -> an
     systemd.status("starting");
     tokio::spawn(Arc::clone(&core).take_events(events));
     core.open_ports().await?;
-    let hooks = Hooks::run(Arc::clone(&core));
+    let mut hooks = Hooks::run(Arc::clone(&core));
     let (changed, changes) = mpsc::channel(1);
     {
         let mut parts = core.parts().await;
@@ -222,9 +222,19 @@ async fn serve(core: Arc<Core>, events: Arc<Notify>, mut signals: Signals) -> an
     systemd.stopping();
     let engine = Arc::clone(&core);
     let shards = tokio::task::spawn_blocking(move || engine.engine.shut_down(SHUTDOWN_PATIENCE));
-    let (ended, ()) = tokio::join!(shards, hooks.stop());
-    if !ended.unwrap_or(false) {
-        tracing::warn!("not all shards ended in time; their connections are cut");
+    hooks.stop();
+    let all = async { tokio::join!(shards, hooks.ended()).0 };
+    tokio::select! {
+        ended = all => {
+            if !ended.unwrap_or(false) {
+                tracing::warn!("not all shards ended in time; their connections are cut");
+            }
+        }
+        name = signals.again() => {
+            tracing::warn!("{name} again: hooks are killed and connections are cut");
+            hooks.kill();
+            hooks.ended().await;
+        }
     }
     Ok(())
 }
@@ -328,6 +338,14 @@ impl Signals {
                 _ = self.user_1.recv() => log_counters(core),
                 _ = self.user_2.recv() => core.logs.reopen(),
             }
+        }
+    }
+
+    /// Waits for another SIGINT or SIGTERM and returns its name.
+    async fn again(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
         }
     }
 }

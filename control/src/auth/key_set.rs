@@ -2,13 +2,14 @@
 //! names a key that is not in it.
 //!
 //! One task fetches; whoever needs keys looks at what it fetched last and waits only while there is nothing yet. A fetch
-//! that fails leaves the old keys. The task ends with the last holder of the key set.
+//! that fails leaves the old keys. Whoever misses a key joins the fetch under way, or causes one; fetches that did not
+//! bring what they were made for are so many in a time. The task ends with the last holder of the key set.
 
 use super::counters::{AuthCounters, count};
 use super::token::Keys;
 use crate::client::{chain, without_secrets};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
@@ -16,8 +17,9 @@ const REFRESH_EVERY: Duration = Duration::from_secs(60 * 60);
 /// After a fetch that failed, doubled each time up to the longest pause.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
-/// Tokens with unknown keys cause no more than one fetch in this time.
-const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(30);
+/// Fetches for unknown keys that were in vain, in this time: one for the same key, and so many for all.
+const IN_VAIN_TIME: Duration = Duration::from_secs(30);
+const IN_VAIN_MAX: usize = 3;
 /// As in MediaMTX.
 const BODY_BYTES_MAX: usize = 128 * 1024;
 
@@ -39,8 +41,9 @@ pub(super) struct KeySet {
     fetched: watch::Sender<Fetched>,
     wanted: Notify,
     fetching: AtomicBool,
-    /// When a token last caused a fetch.
-    unknown_key: Mutex<Option<Instant>>,
+    /// Counts the fetches that began.
+    begun: AtomicU64,
+    unknown_keys: Mutex<UnknownKeys>,
     counters: Arc<AuthCounters>,
 }
 
@@ -58,7 +61,8 @@ impl KeySet {
             fetched: watch::Sender::new(Fetched::default()),
             wanted: Notify::new(),
             fetching: AtomicBool::new(false),
-            unknown_key: Mutex::default(),
+            begun: AtomicU64::new(0),
+            unknown_keys: Mutex::default(),
             counters,
         })
     }
@@ -90,18 +94,45 @@ impl KeySet {
         }
     }
 
-    /// The keys after another fetch, for a token that names an unknown one; `None` if one was made only just now.
-    pub(super) async fn keys_anew(self: &Arc<Self>) -> Option<Arc<Keys>> {
-        let now = Instant::now();
-        {
-            let mut last = self.unknown_key.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.is_some_and(|at| now.duration_since(at) < UNKNOWN_KEY_PAUSE) {
-                return None;
+    /// Keys that hold the one of that name, after another fetch if need be; `None` if they do not, or if too many were
+    /// looked for in vain just now.
+    pub(super) async fn keys_with(self: &Arc<Self>, id: &str) -> Option<Arc<Keys>> {
+        self.start();
+        let mut receiver = self.fetched.subscribe();
+        let arrived = self.begun.load(Relaxed);
+        let mut caused = None;
+        let found = loop {
+            let Fetched { number, keys, .. } = receiver.borrow_and_update().clone();
+            if let Some(keys) = keys.filter(|keys| keys.hold(id)) {
+                break Some(keys);
             }
-            *last = Some(now);
+            // A fetch that began before may have missed the key, one that began since cannot have.
+            if number > arrived {
+                break None;
+            }
+            if self.begun.load(Relaxed) == number {
+                match self.unknown_keys().ask(id, number + 1, Instant::now()) {
+                    Asked::Refused => break None,
+                    Asked::Already => {}
+                    Asked::First(asked) => {
+                        caused = Some(asked);
+                        self.wanted.notify_one();
+                    }
+                }
+            }
+            match tokio::time::timeout(self.timeout, receiver.changed()).await {
+                Ok(Ok(())) => {}
+                _ => break None,
+            }
+        };
+        if let Some(asked) = caused {
+            self.unknown_keys().settle(asked, found.is_some(), Instant::now());
         }
-        self.refresh().await.ok()?;
-        self.fetched.borrow().keys.clone()
+        found
+    }
+
+    fn unknown_keys(&self) -> MutexGuard<'_, UnknownKeys> {
+        self.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fetches the keys now.
@@ -120,6 +151,7 @@ impl KeySet {
     }
 
     async fn fetch(&self) -> Result<Keys, String> {
+        self.begun.fetch_add(1, Relaxed);
         let request = self.client.get(&self.address).timeout(self.timeout);
         let mut response = request.send().await.map_err(|error| chain(&error))?;
         if !response.status().is_success() {
@@ -171,6 +203,51 @@ impl KeySet {
     }
 }
 
+/// The fetches that tokens with unknown keys have caused lately.
+#[derive(Default)]
+struct UnknownKeys {
+    in_vain: Vec<InVain>,
+}
+
+/// A fetch that was in vain, or has not ended yet.
+struct InVain {
+    fetch: u64,
+    id: String,
+    since: Instant,
+}
+
+/// What becomes of the wish for a fetch.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// It is granted, and causes the fetch of that number.
+    First(u64),
+    /// Another one has caused that fetch.
+    Already,
+    Refused,
+}
+
+impl UnknownKeys {
+    fn ask(&mut self, id: &str, fetch: u64, now: Instant) -> Asked {
+        if self.in_vain.iter().any(|known| known.fetch == fetch) {
+            return Asked::Already;
+        }
+        self.in_vain.retain(|known| now.saturating_duration_since(known.since) < IN_VAIN_TIME);
+        if self.in_vain.len() >= IN_VAIN_MAX || self.in_vain.iter().any(|known| known.id == id) {
+            return Asked::Refused;
+        }
+        self.in_vain.push(InVain { fetch, id: id.to_owned(), since: now });
+        Asked::First(fetch)
+    }
+
+    /// The fetch has ended: it counts from now, or not at all.
+    fn settle(&mut self, fetch: u64, brought: bool, now: Instant) {
+        self.in_vain.retain(|known| !(brought && known.fetch == fetch));
+        if let Some(known) = self.in_vain.iter_mut().find(|known| known.fetch == fetch) {
+            known.since = now;
+        }
+    }
+}
+
 async fn keep_fetching(key_set: Weak<KeySet>) {
     let mut retry = RETRY_FIRST;
     loop {
@@ -207,5 +284,33 @@ async fn pause_or_wanted(key_set: Arc<KeySet>, pause: Duration) -> bool {
             Some(_) => return true,
             None => return false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fetches_in_vain_are_bounded_and_others_are_not() {
+        let mut keys = UnknownKeys::default();
+        let begin = Instant::now();
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        for fetch in 1..100 {
+            assert_eq!(keys.ask(&format!("new{fetch}"), fetch, at(0)), Asked::First(fetch));
+            assert_eq!(keys.ask("other", fetch, at(0)), Asked::Already);
+            keys.settle(fetch, true, at(0));
+        }
+        assert_eq!(keys.ask("a", 100, at(0)), Asked::First(100));
+        keys.settle(100, false, at(10));
+        assert_eq!(keys.ask("a", 101, at(39)), Asked::Refused, "30 s from the end of the fetch");
+        assert_eq!(keys.ask("b", 101, at(39)), Asked::First(101), "another key");
+        keys.settle(101, false, at(39));
+        assert_eq!(keys.ask("a", 102, at(40)), Asked::First(102));
+        keys.settle(102, false, at(40));
+        assert_eq!(keys.ask("c", 103, at(40)), Asked::First(103));
+        keys.settle(103, false, at(40));
+        assert_eq!(keys.ask("d", 104, at(41)), Asked::Refused, "three in vain");
+        assert_eq!(keys.ask("d", 104, at(69)), Asked::First(104));
     }
 }

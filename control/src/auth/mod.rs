@@ -267,8 +267,8 @@ async fn decide_by_token(key_set: &Arc<KeySet>, demands: &Demands, request: &Req
         Err(reason) => return Verdict::Unavailable { reason },
     };
     let mut result = keys.verify(&token, demands);
-    if let Err(TokenError::UnknownKey(_)) = result
-        && let Some(keys) = key_set.keys_anew().await
+    if let Err(TokenError::UnknownKey(id)) = &result
+        && let Some(keys) = key_set.keys_with(id).await
     {
         result = keys.verify(&token, demands);
     }

@@ -2,14 +2,15 @@
 //!
 //! A request becomes `POST` of `{ip,user,password,token,action,path,protocol,id,query,userAgent}` as in MediaMTX; any 2xx
 //! lets in, and a server is asked even where no credentials were shown. Unlike there, connections are kept, many are
-//! asked at once, no more than a bounded number is asked or waits, and with `authCache` a verdict holds for requests just
-//! like it, which are asked as one while it is under way.
+//! asked at once, no more than a bounded number is asked or waits, and a server that is in trouble (5xx, 408, 429) is no
+//! server that refuses: it is unavailable. With `authCache` a verdict (2xx, 401, 403) holds for requests just like it,
+//! which are asked as one while it is under way.
 
 use super::counters::{AuthCounters, count};
 use super::memory::{Key, Memory};
 use crate::client::{chain, one_line};
 use crate::places::Places;
-use headwater_engine::access::{Request, Verdict};
+use headwater_engine::access::{Credentials, Request, Verdict};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,19 @@ pub(super) struct Asks(Places);
 impl Default for Asks {
     fn default() -> Asks {
         Asks(Places::new(ASKED_MAX, WAITING_MAX))
+    }
+}
+
+/// What a question came to.
+struct Answer {
+    verdict: Verdict,
+    /// It was said about this request, and may be remembered.
+    lasts: bool,
+}
+
+impl Answer {
+    fn unavailable(reason: String) -> Answer {
+        Answer { verdict: Verdict::Unavailable { reason }, lasts: false }
     }
 }
 
@@ -73,7 +87,7 @@ impl Server {
     /// Asks, or remembers. `token` is what the request showed, wherever it did.
     pub(super) async fn decide(self: Arc<Self>, request: Request, token: String) -> Verdict {
         let Some(memory) = &self.memory else {
-            return self.ask(&request, &token).await;
+            return self.ask(&request, &token).await.verdict;
         };
         let key = memory.key(&[
             request.action.word().as_bytes(),
@@ -107,10 +121,8 @@ impl Server {
                 let server = Arc::clone(&self);
                 tokio::spawn(async move {
                     let forget = Forget { server: &server, key };
-                    let verdict = server.ask(&request, &token).await;
-                    if let (Some(memory), false) =
-                        (&server.memory, matches!(verdict, Verdict::Unavailable { .. }))
-                    {
+                    let Answer { verdict, lasts } = server.ask(&request, &token).await;
+                    if let (Some(memory), true) = (&server.memory, lasts) {
                         memory.remember(key, verdict.clone(), Instant::now());
                     }
                     drop(forget);
@@ -125,22 +137,23 @@ impl Server {
         }
     }
 
-    async fn ask(&self, request: &Request, token: &str) -> Verdict {
+    async fn ask(&self, request: &Request, token: &str) -> Answer {
         match tokio::time::timeout(self.timeout, self.ask_in_turn(request, token)).await {
-            Ok(verdict) => verdict,
+            Ok(answer) => answer,
             Err(_) => {
                 count(&self.counters.timed_out);
-                let reason = format!("the authentication server did not answer within {:?}", self.timeout);
-                Verdict::Unavailable { reason }
+                Answer::unavailable(format!(
+                    "the authentication server did not answer within {:?}",
+                    self.timeout
+                ))
             }
         }
     }
 
-    async fn ask_in_turn(&self, request: &Request, token: &str) -> Verdict {
+    async fn ask_in_turn(&self, request: &Request, token: &str) -> Answer {
         let Some(_place) = self.asks.0.enter().await else {
             count(&self.counters.overloaded);
-            let reason = "too many requests wait for the authentication server".to_owned();
-            return Verdict::Unavailable { reason };
+            return Answer::unavailable("too many requests wait for the authentication server".to_owned());
         };
         count(&self.counters.http_asked);
         let credentials = &request.credentials;
@@ -160,25 +173,44 @@ impl Server {
             Ok(response) => response,
             Err(error) => {
                 let reason = format!("the authentication server cannot be asked: {}", chain(&error));
-                return Verdict::Unavailable { reason };
+                return Answer::unavailable(reason);
             }
         };
+        self.read_answer(&mut response, credentials, token).await
+    }
+
+    async fn read_answer(
+        &self,
+        response: &mut reqwest::Response,
+        credentials: &Credentials,
+        token: &str,
+    ) -> Answer {
         let status = response.status();
         if status.is_success() {
             // Read, so that the connection can be used again; a server that is slow to say more has said enough.
-            let _ = tokio::time::timeout(DRAIN_PATIENCE, read_bounded(&mut response)).await;
-            return Verdict::Allowed { user: credentials.user.clone() };
+            let _ = tokio::time::timeout(DRAIN_PATIENCE, read_bounded(response)).await;
+            return Answer { verdict: Verdict::Allowed { user: credentials.user.clone() }, lasts: true };
         }
-        if credentials.user.is_empty() && credentials.password.is_empty() && token.is_empty() {
-            return Verdict::AskCredentials;
+        let in_trouble = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
+        let lasts = matches!(status.as_u16(), 401 | 403);
+        let none_shown = credentials.user.is_empty() && credentials.password.is_empty() && token.is_empty();
+        if none_shown && !in_trouble {
+            return Answer { verdict: Verdict::AskCredentials, lasts };
         }
-        let said = read_bounded(&mut response).await;
+        let said = read_bounded(response).await;
         let mut reason = format!("the authentication server replied with code {}", status.as_u16());
+        if in_trouble {
+            reason.push_str(", which is trouble of its own and no refusal");
+        }
         if !said.is_empty() {
             reason.push_str(": ");
             reason.push_str(&one_line(&String::from_utf8_lossy(&said), ANSWER_CHARACTERS_MAX));
         }
-        Verdict::Denied { reason }
+        if in_trouble {
+            Answer::unavailable(reason)
+        } else {
+            Answer { verdict: Verdict::Denied { reason }, lasts }
+        }
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Option<Verdict>>>> {

@@ -53,7 +53,7 @@ pub(super) struct Claims {
 /// Why a token is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
-    #[error("the token names the key \"{0}\", which the key set does not hold")]
+    #[error("the token names the key \"{}\", which the key set does not hold", one_line(.0, 64))]
     UnknownKey(String),
     #[error("{0}")]
     Invalid(String),
@@ -87,6 +87,11 @@ impl Keys {
         self.0.len()
     }
 
+    /// Whether there is a key of that name.
+    pub(super) fn hold(&self, id: &str) -> bool {
+        self.0.iter().any(|signer| signer.id.as_deref() == Some(id))
+    }
+
     /// Verifies a token.
     ///
     /// # Errors
@@ -102,7 +107,7 @@ impl Keys {
         let named = |signer: &&Signer| header.kid.is_none() || signer.id == header.kid;
         let candidates: Vec<&Signer> = self.0.iter().filter(named).collect();
         if let (Some(id), true) = (&header.kid, candidates.is_empty()) {
-            return Err(TokenError::UnknownKey(one_line(id, 64)));
+            return Err(TokenError::UnknownKey(id.clone()));
         }
         let mut refusal = invalid("the token's algorithm is not one of its key's");
         let fit = candidates.into_iter().filter(|signer| signer.algorithms.contains(&header.alg));

@@ -95,7 +95,7 @@ impl Setting for String {
                 None
             }
             // A configuration that was printed for people, or an answer of the API that came back.
-            Data::Text(text) | Data::Loose(text) if text == REDACTED || text.contains(":<redacted>@") => {
+            Data::Text(text) | Data::Loose(text) if text == REDACTED || is_redacted_url(text) => {
                 let message = format!("{REDACTED} stands for a secret that is not known here");
                 reading.fault(&node.origin, message, Some("write the secret itself".to_owned()));
                 None
@@ -350,16 +350,60 @@ pub(crate) fn redact(key: &str, value: Value) -> Value {
     }
 }
 
-/// Hides the password of a URL.
+/// Parts of the names of query parameters whose values are secret, in lower case.
+const SECRET_PARTS: [&str; 9] =
+    ["token", "key", "pass", "pwd", "secret", "jwt", "auth", "signature", "credential"];
+/// Such names that are too short to be looked for within others. Those of SRT's `streamid` may hold a password.
+const SECRET_NAMES: [&str; 8] = ["k", "p", "pw", "sig", "sign", "hmac", "code", "streamid"];
+
+/// Hides the password of a URL, and the values of what looks secret in its query.
 pub(crate) fn redact_url(url: &str) -> String {
-    let hidden = || {
-        let begin = url.find("://")? + 3;
-        let end = url[begin..].find(['/', '?', '#']).map_or(url.len(), |at| begin + at);
+    let Some(begin) = url.find("://").map(|at| at + 3) else { return url.to_owned() };
+    let end = url[begin..].find(['/', '?', '#']).map_or(url.len(), |at| begin + at);
+    let mut shown = String::with_capacity(url.len());
+    let password = || {
         let at = begin + url[begin..end].rfind('@')?;
         let colon = begin + url[begin..at].find(':')?;
-        (colon + 1 < at).then(|| format!("{}{REDACTED}{}", &url[..=colon], &url[at..]))
+        (colon + 1 < at).then_some((colon, at))
     };
-    hidden().unwrap_or_else(|| url.to_owned())
+    match password() {
+        Some((colon, at)) => shown.extend([&url[..=colon], REDACTED, &url[at..end]]),
+        None => shown.push_str(&url[..end]),
+    }
+    let rest = &url[end..];
+    let fragment = rest.find('#').unwrap_or(rest.len());
+    match rest[..fragment].find('?') {
+        Some(mark) => {
+            shown.push_str(&rest[..=mark]);
+            shown.push_str(&redact_query(&rest[mark + 1..fragment]));
+        }
+        None => shown.push_str(&rest[..fragment]),
+    }
+    shown.push_str(&rest[fragment..]);
+    shown
+}
+
+fn redact_query(query: &str) -> String {
+    let parameter = |parameter: &str| {
+        let bare = parameter.trim_end_matches(['&', ';']);
+        match bare.split_once('=') {
+            Some((name, value)) if !value.is_empty() && is_secret_name(name) => {
+                format!("{name}={REDACTED}{}", &parameter[bare.len()..])
+            }
+            _ => parameter.to_owned(),
+        }
+    };
+    query.split_inclusive(['&', ';']).map(parameter).collect()
+}
+
+fn is_secret_name(name: &str) -> bool {
+    let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
+    SECRET_NAMES.contains(&name.as_str()) || SECRET_PARTS.iter().any(|part| name.contains(part))
+}
+
+/// Whether a text is a URL as [`redact_url`] leaves it.
+fn is_redacted_url(text: &str) -> bool {
+    text.contains(":<redacted>@") || text.contains("://") && text.contains("=<redacted>")
 }
 
 macro_rules! word_settings {
@@ -647,4 +691,49 @@ pub(crate) fn unknown_key(
 ) {
     let hint = nearest(key, known.iter().copied()).map(|near| format!("did you mean {near}?"));
     reading.fault(origin, "there is no such key", hint);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shown_without_what_is_secret_in_them() {
+        for (url, shown) in [
+            ("http://host/auth", "http://host/auth"),
+            ("publisher", "publisher"),
+            ("http://u:p@host/a?x=1#f", "http://u:<redacted>@host/a?x=1#f"),
+            ("http://host?token=geheim", "http://host?token=<redacted>"),
+            ("http://host/a?x=1&Api_Key=geheim;y=2#f", "http://host/a?x=1&Api_Key=<redacted>;y=2#f"),
+            ("http://host/a?%74oken=geheim&k=a=b&sig=", "http://host/a?%74oken=<redacted>&k=<redacted>&sig="),
+            (
+                "http://host/?X-Amz-Signature=a&jwt=b&kind=c",
+                "http://host/?X-Amz-Signature=<redacted>&jwt=<redacted>&kind=c",
+            ),
+            (
+                "srt://host:9?streamid=publish:a:u:p&passphrase=geheim",
+                "srt://host:9?streamid=<redacted>&passphrase=<redacted>",
+            ),
+            ("http://host/#a?token=x", "http://host/#a?token=x"),
+            ("http://u:p?token@host/?a", "http://u:p?token@host/?a"),
+            ("http://host/p@th:x/?token", "http://host/p@th:x/?token"),
+        ] {
+            assert_eq!(redact_url(url), shown);
+            assert_eq!(is_redacted_url(shown), url != shown, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_a_query_that_comes_back_hidden_is_kept() {
+        use crate::config::Configuration;
+        let address = "http://host/hook?x=1&token=geheim";
+        let given = json!({"webhookAddress": address, "authHTTPAddress": address, "authJWTJWKS": address});
+        let old = Configuration::default().patch_global(&given).expect("patched");
+        let shown = old.global_json();
+        assert!(!shown.to_string().contains("geheim"), "{shown}");
+        let new = old.patch_global(&shown).expect("patched");
+        assert!(old.difference(&new).is_empty());
+        let other = json!({"webhookAddress": "http://other/hook?x=1&token=<redacted>"});
+        assert!(old.patch_global(&other).is_err(), "the secret is for nobody else");
+    }
 }

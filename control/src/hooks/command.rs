@@ -20,8 +20,9 @@ const SECRET_VARIABLES: [&str; 3] = ["HEADWATER_CONFKEY", "MTX_CONFKEY", "RTSP_C
 /// How often a group without its leader is looked at, and how often one that is told to end.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY_ENDING: Duration = Duration::from_millis(20);
-/// For the kernel to end what was killed, and for init to take notice of it.
-const DEATH_PATIENCE: Duration = Duration::from_secs(1);
+/// For the kernel to end what was killed, and for init to take notice of it; some take their time. Shorter than what the
+/// end of the server leaves for it.
+const DEATH_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Names and values that a hook is told, beside the server's own environment.
 pub(super) type Variables = Vec<(String, String)>;
@@ -135,13 +136,18 @@ impl Process {
         }
     }
 
-    /// Ends the group: SIGINT (which what a shell runs in the background ignores), and SIGKILL to whoever is left after `patience`. Whether that was needed.
-    pub(super) async fn end(&mut self, patience: Duration) -> bool {
+    /// Ends the group: SIGINT (which what a shell runs in the background ignores), and SIGKILL to whoever is left when
+    /// `patience` ends. Whether that was needed.
+    pub(super) async fn end(&mut self, patience: impl Future<Output = ()>) -> bool {
         if self.gone {
             return false;
         }
         self.signal(Signal::INT);
-        let killed = tokio::time::timeout(patience, self.group_gone()).await.is_err();
+        let killed = tokio::select! {
+            biased;
+            () = self.group_gone() => false,
+            () = patience => true,
+        };
         if killed {
             self.signal(Signal::KILL);
             let _ = tokio::time::timeout(DEATH_PATIENCE, self.group_gone()).await;

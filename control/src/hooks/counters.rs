@@ -17,7 +17,7 @@ pub(crate) struct HookCounters {
     pub(crate) not_started: AtomicU64,
     /// Commands that had to be killed because they did not end when told to.
     pub(crate) killed: AtomicU64,
-    /// Commands not run because too many waited already.
+    /// Commands not run because too many waited already, or still when the server ended.
     pub(crate) overloaded: AtomicU64,
     /// Happenings that came faster than they were taken; what they left undone was found by comparing with the live world.
     pub(crate) happenings_missed: AtomicU64,

@@ -2,7 +2,8 @@
 //!
 //! Source: MediaMTX's `runOn…` keys. A command of a beginning (connection, path configured, path available, publisher
 //! there, reader) belongs to what began and is told to end with it; then the command of the end runs once. Commands are
-//! taken from the configuration in force at the time. Should happenings come faster than they are taken, what was missed
+//! taken from the configuration in force at the time, and where the entry of a path has left it, the command of the end
+//! is the one from the beginning. Should happenings come faster than they are taken, what was missed
 //! is found by comparing with the live world, so that no command outlives what it belongs to.
 
 mod command;
@@ -34,32 +35,58 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use webhook::{Settings, Webhook};
 
-/// The running hooks. Dropped, they end as with [`Hooks::stop`], unless the runtime ends before.
+/// How far the end of the server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    Ending,
+    /// Nobody waits any longer.
+    Killing,
+}
+
+/// The running hooks. Dropped, they are killed, unless the runtime ends before.
 pub(crate) struct Hooks {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    phase: watch::Sender<Phase>,
+    /// Until its end was seen.
+    task: Option<JoinHandle<()>>,
 }
 
 impl Hooks {
     /// Starts to listen to the world, and the commands of configured paths. Needs the runtime.
     pub(crate) fn run(core: Arc<Core>) -> Hooks {
         let counters = Arc::clone(&core.hook_counters);
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(listen(core, stopped, counters));
-        Hooks { stop, task }
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let task = tokio::spawn(listen(core, phases, counters));
+        Hooks { phase, task: Some(task) }
     }
 
-    /// Ends all commands, after the commands of the end of whatever still lives. Takes up to
-    /// twice `hookStopTimeout`, and no longer than the server's end may.
-    pub(crate) async fn stop(self) {
-        self.stop.send_replace(true);
-        if self.task.await.is_err() {
+    /// Begins to end all commands, and to run the commands of the end of whatever still lives: in less than one and a half
+    /// seconds, whatever `hookStopTimeout` says.
+    pub(crate) fn stop(&self) {
+        self.phase.send_replace(Phase::Ending);
+    }
+
+    /// Kills at once what has not ended.
+    pub(crate) fn kill(&self) {
+        self.phase.send_replace(Phase::Killing);
+    }
+
+    /// Waits for the end that was begun. May be dropped and called again.
+    pub(crate) async fn ended(&mut self) {
+        let Some(task) = &mut self.task else { return };
+        if task.await.is_err() {
             tracing::error!("the task of the hooks ended by a panic");
         }
+        self.task = None;
     }
 }
 
-async fn listen(core: Arc<Core>, mut stopped: watch::Receiver<bool>, counters: Arc<HookCounters>) {
+/// Waits for a phase; dropped hooks are in all of them.
+async fn come_to(mut phases: watch::Receiver<Phase>, phase: Phase) {
+    let _ = phases.wait_for(|now| *now >= phase).await;
+}
+
+async fn listen(core: Arc<Core>, phases: watch::Receiver<Phase>, counters: Arc<HookCounters>) {
     let mut happenings = core.world.listen();
     let mut dispatcher = Dispatcher::new(counters);
     dispatcher.configure(core.configuration());
@@ -67,7 +94,7 @@ async fn listen(core: Arc<Core>, mut stopped: watch::Receiver<bool>, counters: A
     loop {
         let next = tokio::select! {
             next = happenings.recv() => next,
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = come_to(phases.clone(), Phase::Ending) => break,
         };
         dispatcher.configure(core.configuration());
         match next {
@@ -79,7 +106,7 @@ async fn listen(core: Arc<Core>, mut stopped: watch::Receiver<bool>, counters: A
     while let Ok(happening) = happenings.try_recv() {
         dispatcher.handle(&happening);
     }
-    dispatcher.finish().await;
+    dispatcher.finish(&phases).await;
 }
 
 /// Turns happenings into commands and webhooks.
@@ -97,6 +124,20 @@ struct Begun {
     /// The command and whether it restarts, to see whether the configuration changed it.
     command: (String, bool),
     attached: Option<Attached>,
+    at_begin: Look,
+}
+
+/// What the configuration says of an event.
+struct Look {
+    /// The name of the entry of the event's path, and its keys.
+    entry: Option<(String, Arc<PathConfiguration>)>,
+    variables: Variables,
+}
+
+impl Look {
+    fn keys(&self) -> Option<&PathConfiguration> {
+        self.entry.as_ref().map(|(_, keys)| &**keys)
+    }
 }
 
 impl Dispatcher {
@@ -199,35 +240,54 @@ impl Dispatcher {
         if self.begun.contains_key(&event.subject) {
             return;
         }
-        let (keys, variables) = self.look_up(&event);
-        let (line, restart) = self.command(event.kind, keys.as_deref());
-        self.tell(&event, &variables);
+        let at_begin = self.look_up(&event);
+        let (line, restart) = self.command(event.kind, at_begin.keys());
+        self.tell(&event, &at_begin.variables);
         let attached = (!line.is_empty()).then(|| {
-            let job = self.job(&event, line.clone(), restart, variables);
+            let job = self.job(&event, line.clone(), restart, at_begin.variables.clone());
             self.runner.attach(job, predecessor)
         });
         let told_of_end = |webhook: &Webhook| event.kind.end().is_some_and(|kind| webhook.wants(kind));
-        let ends = event.kind.end().is_some_and(|kind| !self.command(kind, keys.as_deref()).0.is_empty());
+        let ends = event.kind.end().is_some_and(|kind| !self.command(kind, at_begin.keys()).0.is_empty());
         // A configured path is kept in any case, so that its end and its changes are seen.
         if attached.is_some()
             || ends
             || event.kind == Kind::Init
             || self.webhook.as_ref().is_some_and(told_of_end)
         {
-            self.begun.insert(event.subject.clone(), Begun { event, command: (line, restart), attached });
+            let begun = Begun { event, command: (line, restart), attached, at_begin };
+            self.begun.insert(begun.event.subject.clone(), begun);
         }
     }
 
     fn end(&mut self, event: &Event) {
-        // Tells its command to end.
-        self.begun.remove(&event.subject);
-        let (keys, variables) = self.look_up(event);
-        self.tell(event, &variables);
-        let (line, _) = self.command(event.kind, keys.as_deref());
+        // Dropped, it tells its command to end.
+        let begun = self.begun.remove(&event.subject);
+        let look = match begun {
+            Some(begun) => self.look_up_end(event, begun.at_begin),
+            None => self.look_up(event),
+        };
+        self.tell(event, &look.variables);
+        let (line, _) = self.command(event.kind, look.keys());
         if !line.is_empty() {
-            let job = self.job(event, line, false, variables);
+            let job = self.job(event, line, false, look.variables);
             self.runner.once(job);
         }
+    }
+
+    /// The end belongs to the entry that the beginning belonged to: as that is now, or, if it is gone, as it was.
+    fn look_up_end(&self, event: &Event, at_begin: Look) -> Look {
+        let now = self.look_up(event);
+        let Some((name, keys)) = at_begin.entry else { return now };
+        if now.entry.as_ref().is_some_and(|(found, _)| *found == name) {
+            return now;
+        }
+        let keys = self.configuration.paths.get(&name).map_or(keys, |path| Arc::clone(&path.effective));
+        let of_event = |known: &(String, String)| event.variables.iter().any(|(name, _)| *name == known.0);
+        let mut variables = at_begin.variables;
+        variables.retain(|known| !of_event(known));
+        variables.extend(event.variables.iter().cloned());
+        Look { entry: Some((name, keys)), variables }
     }
 
     /// Makes up for happenings that were missed. Those that still wait come first: the world is ahead of them, and what
@@ -272,29 +332,35 @@ impl Dispatcher {
         there.into_iter().for_each(|event| self.begin(event));
     }
 
-    /// Ends all that has begun, and waits for it.
-    async fn finish(mut self) {
+    /// Ends all that has begun, and waits for it; not for long, and no longer when the time to kill has come.
+    async fn finish(mut self, phases: &watch::Receiver<Phase>) {
         let ends: Vec<Event> = self.begun.values().filter_map(|begun| begun.event.end()).collect();
         ends.iter().for_each(|event| self.end(event));
         self.begun.clear();
-        let patience = self.configuration.global.hook_stop_timeout;
+        let patience = self.configuration.global.hook_stop_timeout.min(runner::END_PATIENCE);
+        let hurry = || come_to(phases.clone(), Phase::Killing);
         let webhook = self.webhook.take();
         let webhooks = async {
             if let Some(webhook) = webhook {
-                webhook.finish(patience.min(runner::END_PATIENCE)).await;
+                tokio::select! {
+                    () = webhook.finish(patience) => {}
+                    () = hurry() => {}
+                }
             }
         };
-        tokio::join!(self.runner.finish(patience), webhooks);
+        tokio::join!(self.runner.finish(hurry()), webhooks);
     }
 
-    /// The keys of the event's path, and all its variables.
-    fn look_up(&self, event: &Event) -> (Option<Arc<PathConfiguration>>, Variables) {
+    /// The entry of the event's path, and all its variables.
+    fn look_up(&self, event: &Event) -> Look {
         let path = event.path.as_deref();
-        let (keys, groups) = path.and_then(|path| paths::find(&self.configuration, path)).unzip();
+        let found = path.and_then(|path| self.configuration.find_path(path));
+        let (entry, groups) =
+            found.map(|found| ((found.name.to_owned(), Arc::clone(found.path)), found.groups)).unzip();
         let address = &self.configuration.global.rtsp_address;
         let mut variables = event::of_configuration(address, path, groups.as_deref().unwrap_or_default());
         variables.extend(event.variables.iter().cloned());
-        (keys, variables)
+        Look { entry, variables }
     }
 
     /// The command of an event and whether it restarts; empty where there is none.

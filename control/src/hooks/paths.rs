@@ -1,16 +1,4 @@
-//! Which entry of the configuration stands for a path: its own, else the first regular expression that matches in the
-//! order of their texts, else `all_others`.
-
-use crate::config::{Configuration, PathConfiguration};
-use std::sync::Arc;
-
-/// The keys for a path, and the groups of its regular expression, G1 first.
-pub(super) fn find(
-    configuration: &Configuration,
-    name: &str,
-) -> Option<(Arc<PathConfiguration>, Vec<String>)> {
-    configuration.find_path(name).map(|found| (Arc::clone(found.path), found.groups))
-}
+//! Which entries of the configuration stand for one path, and which for many.
 
 /// Whether an entry is for one path.
 pub(super) fn is_exact(entry: &str) -> bool {

@@ -7,6 +7,7 @@ use super::command::{Process, Variables, arguments, ending};
 use super::counters::{HookCounters, RunningNow, count};
 use crate::places::Places;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -19,9 +20,23 @@ const ONE_SHOT_MAX: usize = 64;
 const ONE_SHOT_WAITING_MAX: usize = 4096;
 /// Between the end of a command and its restart, as in MediaMTX.
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
-/// For all that is left when the server ends, which must take no longer than two seconds, whatever `hookStopTimeout` says.
-/// Then the rest is killed.
-pub(super) const END_PATIENCE: Duration = Duration::from_millis(1200);
+/// When the server ends, which takes less than two seconds whatever `hookStopTimeout` says, commands that tell of an end
+/// have this time before they are told to end …
+const ONE_SHOT_TIME: Duration = Duration::from_millis(500);
+/// … and whoever is left after this is killed.
+pub(super) const END_PATIENCE: Duration = Duration::from_secs(1);
+/// For what was killed to be gone.
+const AFTER_KILL: Duration = Duration::from_millis(300);
+
+/// When the end of the server tells commands to end, and kills them.
+#[derive(Clone, Copy, Debug)]
+struct Deadlines {
+    one_shots_told: Instant,
+    all_killed: Instant,
+}
+
+/// `None` until the server ends.
+type Shutdown = watch::Receiver<Option<Deadlines>>;
 
 /// A command to run.
 #[derive(Clone, Debug)]
@@ -50,9 +65,8 @@ pub(super) struct Runner {
     attached: Arc<Places>,
     one_shots: Arc<Places>,
     restart_pause: Duration,
-    end_patience: Duration,
     tasks: JoinSet<()>,
-    shutdown: watch::Sender<bool>,
+    shutdown: watch::Sender<Option<Deadlines>>,
     counters: Arc<HookCounters>,
 }
 
@@ -62,9 +76,8 @@ impl Runner {
             attached: Arc::new(Places::new(ATTACHED_MAX, ATTACHED_WAITING_MAX)),
             one_shots: Arc::new(Places::new(ONE_SHOT_MAX, ONE_SHOT_WAITING_MAX)),
             restart_pause: RESTART_PAUSE,
-            end_patience: END_PATIENCE,
             tasks: JoinSet::new(),
-            shutdown: watch::Sender::new(false),
+            shutdown: watch::Sender::new(None),
             counters,
         }
     }
@@ -81,13 +94,14 @@ impl Runner {
         let (end, ended) = oneshot::channel();
         let (places, counters, pause) =
             (Arc::clone(&self.attached), Arc::clone(&self.counters), self.restart_pause);
+        let shutdown = self.shutdown.subscribe();
         self.tasks.spawn(async move {
             let _end = end;
             if let Some(Attached { _stop, ended }) = predecessor {
                 drop(_stop);
                 let _ = ended.await;
             }
-            run_attached(&job, stopped, &places, pause, &counters).await;
+            run_attached(&job, (stopped, shutdown), &places, pause, &counters).await;
         });
         Attached { _stop: stop, ended }
     }
@@ -100,15 +114,30 @@ impl Runner {
         self.tasks.spawn(async move { run_once(&job, shutdown, &places, &counters).await });
     }
 
-    /// Waits for all commands to end. Those that belong to something must have been told to.
-    pub(super) async fn finish(&mut self, patience: Duration) {
-        /// For what was killed to be gone.
-        const AFTER_KILL: Duration = Duration::from_secs(2);
-        self.shutdown.send_replace(true);
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        // One-shots are given their time before they are told to end, and again to do it.
-        let patience = (patience * 2 + AFTER_KILL).min(self.end_patience);
-        if tokio::time::timeout(patience, all).await.is_err() {
+    /// Waits for all commands to end. Those that belong to something must have been told to. All are killed when time is
+    /// up, or as soon as `hurry` ends.
+    pub(super) async fn finish(&mut self, hurry: impl Future<Output = ()>) {
+        let not_run = self.counters.overloaded.load(Relaxed);
+        let now = Instant::now();
+        let deadlines = Deadlines { one_shots_told: now + ONE_SHOT_TIME, all_killed: now + END_PATIENCE };
+        self.shutdown.send_replace(Some(deadlines));
+        let (tasks, shutdown) = (&mut self.tasks, &self.shutdown);
+        let hurried = async {
+            hurry.await;
+            let now = Instant::now();
+            shutdown.send_replace(Some(Deadlines { one_shots_told: now, all_killed: now }));
+            tokio::time::sleep(AFTER_KILL).await;
+        };
+        let over = tokio::select! {
+            () = async { while tasks.join_next().await.is_some() {} } => false,
+            () = tokio::time::sleep(END_PATIENCE + AFTER_KILL) => true,
+            () = hurried => true,
+        };
+        let not_run = self.counters.overloaded.load(Relaxed) - not_run;
+        if not_run > 0 {
+            tracing::warn!("{not_run} hooks of the end are not run: the end of the server leaves no time");
+        }
+        if over && !self.tasks.is_empty() {
             tracing::warn!("{} hooks did not end in time and are cut off", self.tasks.len());
             self.tasks.shutdown().await;
         }
@@ -121,7 +150,7 @@ impl Runner {
 
 async fn run_attached(
     job: &Job,
-    mut stopped: oneshot::Receiver<()>,
+    (mut stopped, mut shutdown): (oneshot::Receiver<()>, Shutdown),
     places: &Places,
     pause: Duration,
     counters: &HookCounters,
@@ -139,17 +168,17 @@ async fn run_attached(
             let running = RunningNow::new(counters);
             tokio::select! {
                 status = process.wait() => job.ended(status, started, counters),
-                _ = &mut stopped => return job.stop(&mut process, started, counters).await,
+                _ = &mut stopped => return job.stop(&mut process, started, &mut shutdown, counters).await,
             }
             drop(running);
             if job.restart {
                 // What is left of the group would live beside what is started next.
-                process.end(job.patience).await;
+                process.end(job.patience_over(&mut shutdown)).await;
             } else {
                 drop(place);
                 tokio::select! {
                     () = process.wait_for_group() => {}
-                    _ = &mut stopped => job.stop(&mut process, started, counters).await,
+                    _ = &mut stopped => job.stop(&mut process, started, &mut shutdown, counters).await,
                 }
                 return;
             }
@@ -163,19 +192,20 @@ async fn run_attached(
     }
 }
 
-async fn run_once(job: &Job, mut shutdown: watch::Receiver<bool>, places: &Places, counters: &HookCounters) {
-    let Some(place) = places.enter().await else {
+async fn run_once(job: &Job, mut shutdown: Shutdown, places: &Places, counters: &HookCounters) {
+    let place = tokio::select! {
+        place = places.enter() => place,
+        () = one_shots_told(&mut shutdown) => return count(&counters.overloaded),
+    };
+    let Some(place) = place else {
         return refuse(job, counters);
     };
     let Some((mut process, started)) = start(job, counters).await else { return };
     let running = RunningNow::new(counters);
     tokio::select! {
         status = process.wait() => job.ended(status, started, counters),
-        () = shut_down(&mut shutdown) => {
-            match tokio::time::timeout(job.patience, process.wait()).await {
-                Ok(status) => job.ended(status, started, counters),
-                Err(_) => return job.stop(&mut process, started, counters).await,
-            }
+        () = one_shots_told(&mut shutdown) => {
+            return job.stop(&mut process, started, &mut shutdown, counters).await;
         }
     }
     drop(running);
@@ -183,14 +213,31 @@ async fn run_once(job: &Job, mut shutdown: watch::Receiver<bool>, places: &Place
     tokio::select! {
         () = process.wait_for_group() => {}
         () = shut_down(&mut shutdown) => {
-            process.end(job.patience).await;
+            process.end(job.patience_over(&mut shutdown)).await;
         }
     }
 }
 
 /// Waits for the shutdown; a closed channel is one, too.
-async fn shut_down(shutdown: &mut watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|shutdown| *shutdown).await;
+async fn shut_down(shutdown: &mut Shutdown) {
+    let _ = shutdown.wait_for(Option::is_some).await;
+}
+
+/// Waits until the end of the server leaves no more time to commands that tell of an end.
+async fn one_shots_told(shutdown: &mut Shutdown) {
+    shut_down(shutdown).await;
+    deadline(shutdown, |deadlines| deadlines.map_or_else(Instant::now, |known| known.one_shots_told)).await;
+}
+
+/// Waits for a time that may come nearer.
+async fn deadline(shutdown: &mut Shutdown, of: impl Fn(Option<Deadlines>) -> Instant) {
+    loop {
+        let until = of(*shutdown.borrow_and_update());
+        tokio::select! {
+            () = tokio::time::sleep_until(until.into()) => return,
+            Ok(()) = shutdown.changed() => {}
+        }
+    }
 }
 
 async fn start(job: &Job, counters: &HookCounters) -> Option<(Process, Instant)> {
@@ -237,17 +284,28 @@ impl Job {
         }
     }
 
-    async fn stop(&self, process: &mut Process, started: Instant, counters: &HookCounters) {
+    async fn stop(
+        &self,
+        process: &mut Process,
+        started: Instant,
+        shutdown: &mut Shutdown,
+        counters: &HookCounters,
+    ) {
         let (hook, about, took) = (self.hook, &self.about, seconds(started));
-        if process.end(self.patience).await {
+        let told = Instant::now();
+        if process.end(self.patience_over(shutdown)).await {
             count(&counters.killed);
-            tracing::warn!(
-                "hook {hook} of {about} did not end within {:?} and was killed, after {took}",
-                self.patience
-            );
+            let waited = seconds(told);
+            tracing::warn!("hook {hook} of {about} did not end within {waited} and was killed, after {took}");
         } else {
             tracing::info!("hook {hook} of {about} stopped after {took}");
         }
+    }
+
+    /// Waits as long as a command has from when it is told to end, at the end of the server no longer than that allows.
+    async fn patience_over(&self, shutdown: &mut Shutdown) {
+        let own = Instant::now() + self.patience;
+        deadline(shutdown, |deadlines| deadlines.map_or(own, |known| own.min(known.all_killed))).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Happenings go in; real processes and requests come out.
 
-use super::{Dispatcher, HookCounters};
+use super::{Dispatcher, HookCounters, Phase};
 use crate::config::{Configuration, ConfiguredPath, Global, PathConfiguration};
 use crate::world::{ConnectionView, Happening, Party, SessionView, World};
 use axum::http::StatusCode;
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 const ID: &str = "00112233-4455-6677-8899-aabbccddeeff";
 
@@ -77,6 +78,12 @@ fn dispatcher(configuration: Arc<Configuration>) -> Dispatcher {
     dispatcher.runner.set_restart_pause(Duration::from_millis(10));
     dispatcher.configure(configuration);
     dispatcher
+}
+
+/// As at the end of a server that nobody hurries.
+async fn finish(hooks: Dispatcher) {
+    let (_phase, phases) = watch::channel(Phase::Ending);
+    hooks.finish(&phases).await;
 }
 
 fn source() -> Option<Party> {
@@ -169,7 +176,7 @@ async fn commands_are_told_the_variables_of_mediamtx_and_their_twins() {
     has("connect", "RTSP_PORT=8554");
     assert!(!place.read("connect").contains("MTX_PATH"));
     let counters = Arc::clone(&hooks.counters);
-    hooks.finish().await;
+    finish(hooks).await;
     assert_eq!(counters.started.load(SeqCst), 3, "a publisher is no reader");
 }
 
@@ -196,7 +203,7 @@ async fn a_command_ends_with_what_it_belongs_to_and_the_other_one_runs() {
     until("nobody is left", || alive(&path) == 0).await;
     assert!(hooks.begun.is_empty());
     let counters = Arc::clone(&hooks.counters);
-    hooks.finish().await;
+    finish(hooks).await;
     assert_eq!(counters.killed.load(SeqCst), 0);
     assert_eq!(counters.started.load(SeqCst), 2, "twice available is once available");
 }
@@ -217,7 +224,7 @@ async fn a_group_that_does_not_end_is_killed() {
     hooks.handle(&Happening::SessionEnded { session: reader, reason: "".into() });
     until("nobody is left", || alive(&path) == 0).await;
     until("it is counted", || hooks.counters.killed.load(SeqCst) == 1).await;
-    hooks.finish().await;
+    finish(hooks).await;
 }
 
 #[tokio::test]
@@ -235,9 +242,61 @@ async fn what_a_command_leaves_behind_ends_with_the_server() {
     hooks.handle(&available(&path));
     let counters = Arc::clone(&hooks.counters);
     until("the command has ended", || counters.succeeded.load(SeqCst) == 1 && alive(&path) == 1).await;
-    hooks.finish().await;
+    finish(hooks).await;
     assert_eq!(counters.succeeded.load(SeqCst), 2, "the end of the path is told at the end of the server");
     assert_eq!(alive(&path), 0);
+}
+
+/// A path whose commands ignore SIGINT, running, and one whose command is restarted and leaves such a child behind.
+async fn stubborn(place: &Place) -> (Dispatcher, [Arc<str>; 2]) {
+    let stays = "sh -c 'trap \"\" INT TERM; while :; do sleep 600; done'";
+    let leaves = "sh -c 'trap \"\" INT; sleep 600 & exit 1'";
+    let keys = PathConfiguration {
+        run_on_available: stays.to_owned(),
+        run_on_unavailable: stays.to_owned(),
+        ..PathConfiguration::default()
+    };
+    let left = PathConfiguration {
+        run_on_available: leaves.to_owned(),
+        run_on_available_restart: true,
+        ..PathConfiguration::default()
+    };
+    let global = Global { hook_stop_timeout: Duration::from_secs(3600), ..Global::default() };
+    let paths = [place.path("stays"), place.path("leaves")];
+    let mut hooks = dispatcher(configuration(global, vec![("all_others", keys), (&paths[1], left)]));
+    paths.iter().for_each(|path| hooks.handle(&available(path)));
+    until("both run", || alive(&paths[0]) == 2 && alive(&paths[1]) == 1).await;
+    (hooks, paths)
+}
+
+#[tokio::test]
+async fn commands_that_ignore_their_end_do_not_hold_up_the_end_of_the_server() {
+    let place = Place::new();
+    let (hooks, paths) = stubborn(&place).await;
+    let counters = Arc::clone(&hooks.counters);
+    let begin = std::time::Instant::now();
+    finish(hooks).await;
+    let took = begin.elapsed();
+    assert!(took < Duration::from_millis(1600), "{took:?}");
+    assert_eq!(paths.iter().map(|path| alive(path)).sum::<usize>(), 0, "nobody is left");
+    assert_eq!(counters.killed.load(SeqCst), 2, "the command of the path and the one of its end");
+}
+
+#[tokio::test]
+async fn whoever_hurries_waits_for_no_command() {
+    let place = Place::new();
+    let (hooks, paths) = stubborn(&place).await;
+    let (phase, phases) = watch::channel(Phase::Ending);
+    let begin = std::time::Instant::now();
+    let hurry = async {
+        until("the command of the end runs", || alive(&paths[0]) == 4).await;
+        phase.send_replace(Phase::Killing);
+        std::time::Instant::now()
+    };
+    let ((), hurried) = tokio::join!(hooks.finish(&phases), hurry);
+    let took = (hurried - begin, hurried.elapsed());
+    assert!(took.0 < Duration::from_millis(500) && took.1 < Duration::from_millis(350), "{took:?}");
+    assert_eq!(paths.iter().map(|path| alive(path)).sum::<usize>(), 0, "nobody is left");
 }
 
 #[tokio::test]
@@ -255,7 +314,7 @@ async fn a_command_that_ends_is_restarted_as_long_as_its_path_lives() {
     until("it ran three times", || place.read("runs").lines().count() >= 3).await;
     hooks.handle(&Happening::PathOffline { path, source: source(), query: query() });
     let counters = Arc::clone(&hooks.counters);
-    hooks.finish().await;
+    finish(hooks).await;
     assert_eq!(counters.running.load(SeqCst), 0);
     let (started, failed) = (counters.started.load(SeqCst), counters.failed.load(SeqCst));
     assert!(failed >= 2 && started - failed <= 1, "{started} started, {failed} failed");
@@ -289,8 +348,41 @@ async fn only_the_init_command_that_changed_is_restarted() {
     until("the removed one ended", || alive(&removed) == 0).await;
     until("one was started anew", || hooks.counters.started.load(SeqCst) == 4 && alive(&changed) == 1).await;
     assert_eq!(alive(&kept), 1);
-    hooks.finish().await;
+    finish(hooks).await;
     assert_eq!(alive(&kept) + alive(&changed), 0);
+}
+
+#[tokio::test]
+async fn the_end_is_told_though_its_path_has_left_the_configuration() {
+    let place = Place::new();
+    let end = |word: &str| PathConfiguration {
+        run_on_unavailable: format!("sh -c 'echo {word} $G1 $MTX_PATH >> {}'", place.file("after")),
+        ..PathConfiguration::default()
+    };
+    let path = place.path("leaves");
+    let others = || PathConfiguration::default();
+    let of = |entries| configuration(Global::default(), entries);
+    let name = path.trim_start_matches("live/");
+    let mut told = Vec::new();
+    let mut hooks = dispatcher(of(Vec::new()));
+    for (after, word) in [
+        (vec![], Some("first")),
+        (vec![("all_others", others())], Some("first")),
+        (vec![(&*path, end("exact")), ("~^live/(.*)$", end("second"))], Some("second")),
+        (vec![("~^live/(.*)$", end("second"))], Some("second")),
+        (vec![("~^live/(.*)$", others())], None),
+    ] {
+        hooks.configure(of(vec![("~^live/(.*)$", end("first"))]));
+        hooks.handle(&available(&path));
+        hooks.configure(of(after));
+        hooks.handle(&unavailable(&path));
+        told.extend(word.map(|word| format!("{word} {name} {path}")));
+        until(&format!("{told:?}"), || place.read("after").lines().eq(told.iter())).await;
+        assert!(hooks.begun.is_empty());
+    }
+    let counters = Arc::clone(&hooks.counters);
+    finish(hooks).await;
+    assert_eq!(counters.started.load(SeqCst), 4);
 }
 
 #[tokio::test]
@@ -307,7 +399,7 @@ async fn what_was_missed_is_found_by_comparing() {
     until("it runs", || alive(&path) == 1).await;
     hooks.compare(&World::new());
     until("it ended", || alive(&path) == 0 && place.read("after").trim() == &*path).await;
-    hooks.finish().await;
+    finish(hooks).await;
 }
 
 #[tokio::test]
@@ -328,7 +420,7 @@ async fn what_was_missed_is_told_once() {
     let Err(RecvError::Lagged(number)) = happenings.recv().await else { panic!("nothing was missed") };
     hooks.catch_up(number, &mut happenings, &world);
     let counters = Arc::clone(&hooks.counters);
-    hooks.finish().await;
+    finish(hooks).await;
     assert_eq!(counters.started.load(SeqCst), 2, "the end of each path");
     assert_eq!(counters.happenings_missed.load(SeqCst), number);
 }
@@ -341,7 +433,7 @@ async fn commands_that_cannot_run_are_counted_and_hurt_nobody() {
         let mut hooks = dispatcher(configuration(Global::default(), vec![("all", keys)]));
         hooks.handle(&available(&place.path("bad")));
         until("it is counted", || hooks.counters.not_started.load(SeqCst) == 1).await;
-        hooks.finish().await;
+        finish(hooks).await;
     }
 }
 
@@ -384,7 +476,7 @@ async fn webhooks_are_tried_again_in_order_with_the_variables() {
     assert_eq!(seen[0]["MTX_SOURCE_ID"], ID);
     assert!(seen[0]["time"].as_str().expect("a time").parse::<jiff::Timestamp>().is_ok());
     assert_eq!(hooks.counters.webhooks_retried.load(SeqCst), 2);
-    hooks.finish().await;
+    finish(hooks).await;
 }
 
 #[tokio::test]
@@ -402,7 +494,7 @@ async fn webhooks_that_are_not_wanted_or_refused_are_not_repeated() {
     hooks.handle(&unavailable(&path));
     until("it is given up", || hooks.counters.webhooks_failed.load(SeqCst) == 1).await;
     assert_eq!(seen.lock().expect("no panic").len(), 1);
-    hooks.finish().await;
+    finish(hooks).await;
 }
 
 #[tokio::test]
@@ -425,7 +517,7 @@ async fn a_dead_webhook_server_costs_a_bounded_number_of_events() {
     let counters = Arc::clone(&hooks.counters);
     assert_eq!(counters.webhooks_dropped.load(SeqCst), 600 - 256, "one lane holds so many");
     let started = std::time::Instant::now();
-    hooks.finish().await;
+    finish(hooks).await;
     assert!(started.elapsed() < Duration::from_secs(5), "the end of the server does not wait for it");
     assert_eq!(counters.webhooks_delivered.load(SeqCst), 0);
 }

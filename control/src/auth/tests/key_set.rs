@@ -10,9 +10,10 @@ use axum::routing::get;
 use headwater_engine::access::{Action, Request, Verdict};
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
 
 const KEYS: &str = include_str!("../fixtures/keys.json");
 /// SHA-256 of fixtures/server.crt, by openssl.
@@ -88,6 +89,74 @@ async fn a_new_key_is_fetched_when_a_token_names_it_and_not_more_often() {
     assert_eq!(authority.counters().jwks_fetched.load(SeqCst), fetched);
     authority.refresh_jwks().await.expect("fetched");
     assert_eq!(ask("ES256").await, allowed("eva"));
+}
+
+/// Answers each request with the text given, when the test lets it.
+async fn keys_when_let(texts: &'static [&'static str]) -> (Arc<Semaphore>, Arc<AtomicUsize>, SocketAddr) {
+    let (gate, asked) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let handler = {
+        let (gate, asked) = (Arc::clone(&gate), Arc::clone(&asked));
+        async move || {
+            let text = texts[asked.fetch_add(1, SeqCst).min(texts.len() - 1)];
+            gate.acquire().await.expect("open").forget();
+            text
+        }
+    };
+    let address = serve(Router::new().route("/jwks", get(handler))).await;
+    (gate, asked, address)
+}
+
+const OLD_KEYS: &str = r#"{"keys":[{"kty":"oct","kid":"old","k":"c2VjcmV0"}]}"#;
+
+/// A token with that key's name, which no key verifies.
+fn with_key_name(name: &str) -> String {
+    let header = base64::Engine::encode(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+        format!(r#"{{"alg":"RS256","typ":"JWT","kid":"{name}"}}"#),
+    );
+    format!("{header}.e30.AAAA")
+}
+
+#[tokio::test]
+async fn who_shows_a_new_key_joins_the_fetch_under_way() {
+    let (gate, asked, address) = keys_when_let(&[OLD_KEYS, KEYS]).await;
+    gate.add_permits(1);
+    let authority = Arc::new(authority(asking(format!("http://{address}/jwks"))));
+    let ask = |token: String| {
+        let authority = Arc::clone(&authority);
+        tokio::spawn(async move { authority.check(with_token(Action::Read, "live/1", &token)).await })
+    };
+    assert!(matches!(ask("x".to_owned()).await.expect("no panic"), Verdict::Denied { .. }));
+    let all: Vec<_> = (0..20).map(|_| ask(good("ES256"))).collect();
+    while asked.load(SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    let later: Vec<_> = (0..20).map(|_| ask(good("ES256"))).collect();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(1);
+    for verdict in all.into_iter().chain(later) {
+        assert_eq!(verdict.await.expect("no panic"), allowed("eva"));
+    }
+    assert_eq!(asked.load(SeqCst), 2, "one fetch for all");
+}
+
+#[tokio::test]
+async fn a_made_up_key_does_not_keep_a_real_one_out_nor_cause_many_fetches() {
+    let (gate, asked, address) = keys_when_let(&[OLD_KEYS, OLD_KEYS, KEYS]).await;
+    gate.add_permits(1000);
+    let authority = authority(asking(format!("http://{address}/jwks")));
+    let ask = async |token: String| authority.check(with_token(Action::Read, "live/1", &token)).await;
+    for _ in 0..10 {
+        assert!(matches!(ask(with_key_name("made up")).await, Verdict::Denied { .. }));
+    }
+    assert_eq!(asked.load(SeqCst), 2, "one fetch for a key that is not there");
+    assert_eq!(ask(good("ES256")).await, allowed("eva"));
+    for n in 0..100 {
+        assert!(matches!(ask(with_key_name(&format!("made up {n}"))).await, Verdict::Denied { .. }));
+    }
+    assert_eq!(asked.load(SeqCst), 5, "three fetches in vain");
 }
 
 #[tokio::test]

@@ -219,3 +219,47 @@ async fn without_a_cache_connections_are_used_again() {
     assert_eq!(slow.total.load(SeqCst), 3);
     assert_eq!(authority.counters().http_asked.load(SeqCst), 3);
 }
+
+#[tokio::test]
+async fn trouble_of_the_server_is_no_refusal_and_only_what_it_decided_is_remembered() {
+    let code = Arc::new(Mutex::new(200_u16));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let (code, asked) = (Arc::clone(&code), Arc::clone(&asked));
+        async move || {
+            asked.fetch_add(1, SeqCst);
+            StatusCode::from_u16(*code.lock().expect("no panic")).expect("a code")
+        }
+    };
+    let address = serve(Router::new().route("/auth", post(handler))).await;
+    let authority = authority(Global { auth_cache: Duration::from_secs(600), ..asking(address) });
+    for (status, unavailable, remembered) in [
+        (500, true, false),
+        (503, true, false),
+        (408, true, false),
+        (429, true, false),
+        (400, false, false),
+        (404, false, false),
+        (401, false, true),
+        (403, false, true),
+    ] {
+        *code.lock().expect("no panic") = status;
+        let shown = with_password(request(Action::Read, "cam"), &format!("user{status}"), "x");
+        let none_shown = request(Action::Read, &format!("cam{status}"));
+        for question in [shown, none_shown] {
+            let before = asked.load(SeqCst);
+            let verdict = authority.check(question.clone()).await;
+            match &verdict {
+                Verdict::Unavailable { reason } => {
+                    assert!(unavailable && reason.contains(&format!("code {status}")), "{status}: {reason}");
+                }
+                Verdict::Denied { .. } => assert!(!unavailable && !question.credentials.user.is_empty()),
+                Verdict::AskCredentials => assert!(!unavailable && question.credentials.user.is_empty()),
+                Verdict::Allowed { .. } => panic!("{status} lets in"),
+            }
+            assert_eq!(authority.check(question).await, verdict);
+            let times = asked.load(SeqCst) - before;
+            assert_eq!(times, if remembered { 1 } else { 2 }, "questions answered with {status}");
+        }
+    }
+}
