@@ -187,33 +187,15 @@ async fn command_line() -> String {
 }
 
 fn redacted(arguments: impl Iterator<Item = String>) -> String {
-    const HIDDEN: &str = "<redacted>";
-    let mentions = |text: &str| {
-        let text = text.to_ascii_lowercase();
-        ["user", "pass", "secret", "token", "credential"].iter().any(|word| text.contains(word))
-    };
-    let tells = |flag: &str| flag.starts_with('-') && mentions(flag);
-    let mut hide_next = false;
+    let key = |setting: &str| format!("{}=<redacted>", setting.split('=').next().unwrap_or_default());
+    let mut set = false;
     let shown = arguments.map(|argument| {
-        let (flag, value) =
-            argument.split_once('=').map_or((&*argument, None), |(flag, value)| (flag, Some(value)));
-        let hidden = std::mem::replace(&mut hide_next, tells(flag) && value.is_none());
-        match (value, argument.split_once("://")) {
-            _ if hidden => HIDDEN.to_owned(),
-            // Also a key of the configuration (`--set KEY=VALUE`), and a list or map that names a secret within.
-            (Some(value), _) if mentions(flag) || value.contains(['{', '[']) && mentions(value) => {
-                format!("{flag}={HIDDEN}")
-            }
-            // Before the host there may be a password, and a token in the query.
-            (_, Some((scheme, rest))) => {
-                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-                let host = rest[..end].rsplit_once('@').map_or(0, |(user, _)| user.len() + 1);
-                let query = rest.find('?').unwrap_or(rest.len());
-                let user = if host > 0 { "<redacted>@" } else { "" };
-                let secret_query = if query < rest.len() { "?<redacted>" } else { "" };
-                format!("{scheme}://{user}{}{secret_query}", &rest[host..query])
-            }
-            _ => argument,
+        if std::mem::replace(&mut set, argument == "--set") {
+            return key(&argument);
+        }
+        match argument.strip_prefix("--set=") {
+            Some(setting) => format!("--set={}", key(setting)),
+            None => argument,
         }
     });
     shown.collect::<Vec<_>>().join("\0")
