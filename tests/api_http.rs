@@ -192,3 +192,46 @@ fn origins_of_web_pages_are_told_what_they_may() -> Result<()> {
     }
     server.stop()
 }
+
+#[test]
+fn a_web_page_cannot_run_commands() -> Result<()> {
+    const EVIL: &str = "{\"runOnInit\": \"touch /tmp/evil\"}";
+    let (server, api) = launch(&[])?;
+    // What a browser sends without asking first.
+    let post = |host: &str, origin: &[(&str, &str)]| -> Result<http::Response> {
+        let mut head = format!("POST {ADD} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\n");
+        for (name, value) in origin {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!("Content-Length: {}\r\n\r\n{EVIL}", EVIL.len());
+        let mut client = Client::open(api)?;
+        client.send(head.as_bytes())?;
+        client.response("POST")
+    };
+    let here = api.to_string();
+    let rebound = format!("evil.example:{}", api.port());
+    let rebound_origin = format!("http://{rebound}");
+    for (host, origin) in [
+        (here.as_str(), "https://evil.example"),
+        (here.as_str(), "null"),
+        (rebound.as_str(), rebound_origin.as_str()),
+    ] {
+        let answer = post(host, &[("Origin", origin)])?.expect(403).with_context(|| origin.to_owned())?;
+        ensure!(answer.text().contains("allowOrigins"), "{}", answer.text());
+    }
+    ensure!(http::get(api, "/v3/config/paths/list")?["itemCount"] == 0, "a page added a path");
+    let ask = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")];
+    let preflight = Client::open(api)?.request("OPTIONS", ADD, &ask, b"")?.expect(403)?;
+    ensure!(preflight.header("Access-Control-Allow-Origin").is_none(), "{:?}", preflight.headers);
+    let read = Client::open(api)?.request("GET", "/v3/info", &ask[..1], b"")?.expect(200)?;
+    ensure!(read.header("Access-Control-Allow-Origin") == Some("*"), "{:?}", read.headers);
+    let patch = |origin: &str| -> Result<u16> {
+        let headers = [("Origin", origin)];
+        Ok(Client::open(api)?.request("PATCH", "/v3/config/global/patch", &headers, b"{}")?.status)
+    };
+    // The client says `Host: localhost`.
+    ensure!(patch("http://localhost")? == 200, "the server's own page");
+    ensure!(patch("http://localhost:8080")? == 403, "another port is another origin");
+    http::request(api, "POST", ADD, "{}")?.expect(200).context("a program that is no browser")?;
+    server.stop()
+}

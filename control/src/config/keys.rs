@@ -222,7 +222,7 @@ keys! {
             api_server_key "apiServerKey" Api: String = "server.key".to_owned();
             /// Certificate chain of the API server (PEM).
             api_server_cert "apiServerCert" Api: String = "server.crt".to_owned();
-            /// Origins of web pages that may use the API server; `*` stands for any part.
+            /// Origins of web pages that may use the API server; `*` stands for any part. A lone `*` lets pages of other origins only read: to change anything, an origin must be listed, as itself or by a pattern such as `https://*.example.com`.
             api_allow_origins "apiAllowOrigins" Api: Vec<String> = vec!["*".to_owned()];
             /// Proxies whose `X-Forwarded-For` the API server believes.
             api_trusted_proxies "apiTrustedProxies" Api: Networks = Default::default();

@@ -15,6 +15,10 @@ pub(crate) enum Refusal {
     /// The head is no HTTP, or too large; answered by the protocol machine.
     Malformed,
     UrlTooLong,
+    /// A page of another origin wanted to change something.
+    ForeignOrigin,
+    /// A page reached this machine by a name that is not its own.
+    ForeignHost,
     BodyTooLarge,
     BodyTimeout,
     RequestTimeout,
@@ -30,13 +34,15 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Refusal; 14] = [
+    pub(crate) const ALL: [Refusal; 16] = [
         Refusal::Connections,
         Refusal::ConnectionsOfAddress,
         Refusal::TlsHandshake,
         Refusal::HeadTimeout,
         Refusal::Malformed,
         Refusal::UrlTooLong,
+        Refusal::ForeignOrigin,
+        Refusal::ForeignHost,
         Refusal::BodyTooLarge,
         Refusal::BodyTimeout,
         Refusal::RequestTimeout,
@@ -56,6 +62,8 @@ impl Refusal {
             Refusal::HeadTimeout => "head_timeout",
             Refusal::Malformed => "malformed",
             Refusal::UrlTooLong => "url_too_long",
+            Refusal::ForeignOrigin => "foreign_origin",
+            Refusal::ForeignHost => "foreign_host",
             Refusal::BodyTooLarge => "body_too_large",
             Refusal::BodyTimeout => "body_timeout",
             Refusal::RequestTimeout => "request_timeout",

@@ -3,7 +3,7 @@
 use super::answer::Failure;
 use super::client::{self, Peer};
 use super::counters::{HttpCounters, Refusal};
-use super::{Rules, cors, limits};
+use super::{Rules, cors, limits, origin};
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
@@ -39,13 +39,18 @@ impl Guard {
     pub(super) async fn answer(&self, mut request: Request<Body>, peer: Peer) -> Response {
         let _running = self.counters.begin();
         let rules = self.rules.load_full();
-        let allowed = cors::allowed(request.headers(), &rules);
+        let mut allowed = cors::allowed(request.headers(), &rules);
         let client = client::client(peer, request.headers(), &rules);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(client);
-        let mut response = match cors::preflight(&request) {
-            Some(response) => response,
-            None => self.route(request).await,
+        let mut response = if let Err((reason, failure)) = origin::check(&request, client, &rules) {
+            self.counters.refuse(reason);
+            allowed = None;
+            failure.into_response()
+        } else if let Some(response) = cors::preflight(&request, &rules) {
+            response
+        } else {
+            self.route(request).await
         };
         let headers = response.headers_mut();
         headers.insert(header::SERVER, HeaderValue::from_static("headwater"));

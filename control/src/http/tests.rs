@@ -110,14 +110,22 @@ async fn a_panic_is_one_clients_500() {
 
 #[tokio::test]
 async fn browsers_and_proxies_are_told_apart() {
-    let (listener, _) = start(router()).await;
-    let ask = "Origin: https://a.example.com\r\nAccess-Control-Request-Method: GET\r\n";
-    let answer = exchange(&listener, &request("OPTIONS /who", ask)).await.to_ascii_lowercase();
+    let (listener, counters) = start(router()).await;
+    let ask = "OPTIONS /who HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nOrigin: https://a.example.com\r\n\
+               Access-Control-Request-Method: GET\r\n\r\n";
+    let answer = exchange(&listener, ask.as_bytes()).await.to_ascii_lowercase();
     assert!(answer.starts_with("http/1.1 204"), "{answer}");
     assert!(answer.contains("access-control-allow-origin: https://a.example.com\r\n"), "{answer}");
     assert!(answer.contains("server: headwater\r\n"), "{answer}");
-    let answer = exchange(&listener, &request("GET /who", "Origin: https://evil.org\r\n")).await;
+    let from_page = |line: &str| {
+        format!("{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nOrigin: https://evil.org\r\n\r\n")
+    };
+    let answer = exchange(&listener, from_page("GET /who").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(!answer.to_ascii_lowercase().contains("access-control"), "{answer}");
+    let answer = exchange(&listener, from_page("POST /body").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("allowOrigins"), "{answer}");
+    assert_eq!(counters.refused_for(Refusal::ForeignOrigin), 1);
     let answer = exchange(&listener, &request("GET /who", "X-Forwarded-For: 6.6.6.6, 192.0.2.7\r\n")).await;
     assert!(answer.ends_with("192.0.2.7"), "{answer}");
     listener.configure(Rules::default());
