@@ -132,10 +132,7 @@ impl Ports {
         let mut change = PortsChange { opened: Vec::new(), kept: Vec::new() };
         for port in PORTS {
             let Some(wanted) = port.wanted(global) else { continue };
-            let secure = match &wanted.tls {
-                Some((cert, key)) => Some(core.keyring.for_http(cert, key)?),
-                None => None,
-            };
+            let secure = certificate(core, wanted.tls.clone()).await?;
             let stays = self.open.iter().any(|(open, now, _)| {
                 *open == port && now.address == wanted.address && now.tls.is_some() == wanted.tls.is_some()
             });
@@ -199,6 +196,17 @@ impl Wanted {
     fn rules(&self) -> Rules {
         Rules { allow_origins: self.allow_origins.clone(), trusted_proxies: self.trusted_proxies.clone() }
     }
+}
+
+/// Certificates are read on another thread.
+async fn certificate(
+    core: &Arc<Core>,
+    files: Option<(String, String)>,
+) -> Result<Option<Arc<rustls::ServerConfig>>, String> {
+    let Some((certificate, key)) = files else { return Ok(None) };
+    let core = Arc::clone(core);
+    let read = tokio::task::spawn_blocking(move || core.keyring.for_http(&certificate, &key)).await;
+    read.map_err(|error| error.to_string())?.map(Some)
 }
 
 fn router(port: Port, core: &Arc<Core>, counters: &Arc<HttpCounters>) -> Router {

@@ -3,7 +3,7 @@
 //! A Unix socket that nobody listens on any more is replaced; one that is in use, or a file of another kind, is not.
 
 use super::limits;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -107,14 +107,14 @@ impl Bound {
     }
 }
 
-/// Opens `address` for the control port `name`.
+/// Opens `address` for the control port `name`. Names and files are looked up on another thread.
 ///
 /// # Errors
 /// Whatever the system says, with what can be done about it.
 pub(super) async fn open(name: &'static str, address: &Address) -> Result<Bound, ListenError> {
     let opened = match address {
         Address::Tcp { host, port } => open_tcp(host, *port).await,
-        Address::Unix(path) => open_unix(path),
+        Address::Unix(path) => open_unix(path).await,
     };
     opened.map_err(|error| ListenError {
         name,
@@ -134,8 +134,17 @@ async fn open_tcp(host: &str, port: u16) -> io::Result<Bound> {
             opened => opened,
         };
     }
-    let address = tokio::net::lookup_host((host, port)).await?.next();
-    listen(address.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))?)
+    listen(resolve(host, port).await?)
+}
+
+async fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+    // Tokio asks the name server on a thread of its own.
+    let looked_up = tokio::time::timeout(limits::RESOLVE, tokio::net::lookup_host((host, port))).await;
+    let Ok(found) = looked_up else {
+        let why = format!("no name server told the address of {host} in {:?}", limits::RESOLVE);
+        return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+    };
+    found?.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))
 }
 
 fn listen(address: SocketAddr) -> io::Result<Bound> {
@@ -152,11 +161,20 @@ fn listen(address: SocketAddr) -> io::Result<Bound> {
     Ok(Bound::Tcp(listener, address))
 }
 
-fn open_unix(path: &Path) -> io::Result<Bound> {
-    remove_stale(path)?;
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
-    Ok(Bound::Unix(listener, SocketFile { path: path.to_owned(), identity: identity(path) }))
+async fn open_unix(path: &Path) -> io::Result<Bound> {
+    let path = path.to_owned();
+    let (listener, file) = tokio::task::spawn_blocking(move || bind_unix(path)).await??;
+    Ok(Bound::Unix(UnixListener::from_std(listener)?, file))
+}
+
+fn bind_unix(path: PathBuf) -> io::Result<(std::os::unix::net::UnixListener, SocketFile)> {
+    remove_stale(&path)?;
+    let listener = std::os::unix::net::UnixListener::bind(&path)?;
+    listener.set_nonblocking(true)?;
+    let identity = identity(&path);
+    let file = SocketFile { path, identity };
+    std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+    Ok((listener, file))
 }
 
 /// Removes a socket that nobody listens on.
@@ -168,7 +186,9 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(_) => {}
         Err(_) => return Ok(()),
     }
-    match std::os::unix::net::UnixStream::connect(path) {
+    // Whoever listens may be too busy to accept, which is not waited for.
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
         _ => Err(io::ErrorKind::AddrInUse.into()),
     }

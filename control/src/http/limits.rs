@@ -7,6 +7,8 @@ pub(crate) const CONNECTIONS_MAX: usize = 1024;
 /// Connections of one address, so that one client cannot take them all. Trusted proxies are exempt: everybody comes
 /// through them.
 pub(crate) const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+/// Until the address of a host to listen on is known.
+pub(crate) const RESOLVE: Duration = Duration::from_secs(10);
 /// Connections that wait to be accepted.
 pub(crate) const BACKLOG: i32 = 1024;
 
