@@ -1,6 +1,7 @@
 //! The control ports: API, metrics and profiling. Opened, moved and closed as the configuration says.
 //!
-//! A port that moves opens at its new place before the old one closes, and requests under way there finish.
+//! A port that moves opens at its new place before the old one closes, also where the two overlap, and requests under way
+//! there finish. Encryption is switched on and off without another socket.
 
 use crate::api::{self, Api};
 use crate::config::Global;
@@ -130,13 +131,11 @@ impl Ports {
     /// What cannot be listened on, or a certificate that cannot be used; nothing has changed then.
     pub(crate) async fn prepare(&self, core: &Arc<Core>, global: &Global) -> Result<PortsChange, String> {
         let mut change = PortsChange { opened: Vec::new(), kept: Vec::new() };
+        let mut closing = self.closing(global);
         for port in PORTS {
             let Some(wanted) = port.wanted(global) else { continue };
             let secure = certificate(core, wanted.tls.clone()).await?;
-            let stays = self.open.iter().any(|(open, now, _)| {
-                *open == port && now.address == wanted.address && now.tls.is_some() == wanted.tls.is_some()
-            });
-            if stays {
+            if self.open.iter().any(|(open, now, _)| *open == port && now.address == wanted.address) {
                 change.kept.push((port, wanted, secure));
                 continue;
             }
@@ -149,10 +148,25 @@ impl Ports {
                 patience: if port == Port::Pprof { limits::RECORDING } else { limits::REQUEST },
                 counters,
             };
-            let listener = Listener::start(plan).await.map_err(|error| error.to_string())?;
+            let listener = Listener::start(plan, &closing).await.map_err(|error| error.to_string())?;
+            // One port of those that open does not join another.
+            closing.retain(|closing| !closing.shares_port_with(listener.address()));
             change.opened.push((port, wanted, listener));
         }
         Ok(change)
+    }
+
+    /// Where the ports listen that do not stay, as far as another may join them.
+    fn closing(&self, global: &Global) -> Vec<Address> {
+        let (mut staying, mut closing) = (Vec::new(), Vec::new());
+        for (port, now, listener) in &self.open {
+            match port.wanted(global) {
+                Some(wanted) if wanted.address == now.address => staying.push(listener.address()),
+                _ => closing.push(listener.address().clone()),
+            }
+        }
+        closing.retain(|closing| !staying.iter().any(|staying| closing.shares_port_with(staying)));
+        closing
     }
 
     /// Carries a prepared change out. What closes lets its requests finish, which is not waited for.
@@ -163,7 +177,9 @@ impl Ports {
             match kept.iter().find(|(kept, ..)| *kept == port) {
                 Some((_, new, secure)) => {
                     listener.configure(new.rules());
-                    secure.iter().filter(|_| new.tls != wanted.tls).for_each(|tls| listener.secure(tls));
+                    if new.tls != wanted.tls {
+                        listener.secure(secure.as_deref());
+                    }
                     stay.push((port, new.clone(), listener));
                 }
                 None => {

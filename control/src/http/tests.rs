@@ -42,7 +42,7 @@ fn plan(address: &str, router: Router) -> Plan {
 async fn start(router: Router) -> (Listener, Arc<HttpCounters>) {
     let plan = plan("127.0.0.1:0", router);
     let counters = Arc::clone(&plan.counters);
-    (Listener::start(plan).await.unwrap(), counters)
+    (Listener::start(plan, &[]).await.unwrap(), counters)
 }
 
 /// Sends `request` and returns all that is answered until the server closes.
@@ -165,7 +165,7 @@ async fn a_request_under_way_finishes_while_the_listener_moves() {
 #[tokio::test]
 async fn a_unix_socket_is_served_and_removed() {
     let path = std::env::temp_dir().join(format!("hw-http-{}.sock", std::process::id()));
-    let listener = Listener::start(plan(&format!("unix://{}", path.display()), router())).await.unwrap();
+    let listener = Listener::start(plan(&format!("unix://{}", path.display()), router()), &[]).await.unwrap();
     let mut stream = UnixStream::connect(&path).await.unwrap();
     stream.write_all(&request("GET /who", "")).await.unwrap();
     let mut answer = String::new();
@@ -175,35 +175,52 @@ async fn a_unix_socket_is_served_and_removed() {
     assert!(!path.exists());
 }
 
+/// A server's TLS with a certificate of its own, and a client that trusts it.
+fn tls() -> (Arc<rustls::ServerConfig>, reqwest::Client) {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = (directory.path().join("a.crt"), directory.path().join("a.key"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let loaded = crate::tls::Certificates::load(&certificate, &key).unwrap();
+    let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let client = reqwest::Client::builder().add_root_certificate(root).build().unwrap();
+    (loaded.server_config(&[b"h2", b"http/1.1"]), client)
+}
+
 #[tokio::test]
 async fn http2_is_spoken_over_tls() {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let directory = std::env::temp_dir().join(format!("hw-tls-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let (certificate, key) = (directory.join("a.crt"), directory.join("a.key"));
-    let made = std::process::Command::new("openssl")
-        .args(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-                .split(' '),
-        )
-        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    let tls = Some(
-        crate::tls::Certificates::load(&certificate, &key).unwrap().server_config(&[b"h2", b"http/1.1"]),
-    );
-    let listener = Listener::start(Plan { tls, ..plan("127.0.0.1:0", router()) }).await.unwrap();
-    let root = reqwest::Certificate::from_pem(&std::fs::read(&certificate).unwrap()).unwrap();
-    let client = reqwest::Client::builder().add_root_certificate(root).build().unwrap();
+    let (tls, client) = tls();
+    let listener =
+        Listener::start(Plan { tls: Some(tls), ..plan("127.0.0.1:0", router()) }, &[]).await.unwrap();
     let answer = client.get(format!("https://{}/who", listener.address())).send().await.unwrap();
     assert_eq!(answer.version(), axum::http::Version::HTTP_2);
     assert_eq!(answer.text().await.unwrap(), "127.0.0.1");
     drop(client);
     listener.stop().await;
-    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[tokio::test]
+async fn encryption_is_switched_on_and_off_at_the_same_socket() {
+    let (tls, client) = tls();
+    let (listener, _) = start(router()).await;
+    let encrypted = format!("https://{}/who", listener.address());
+    let mut plain = TcpStream::connect(listener.address().to_string()).await.unwrap();
+    plain.write_all(b"GET /who HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    plain.read_exact(&mut answer).await.unwrap();
+    assert!(client.get(&encrypted).send().await.is_err());
+
+    listener.secure(Some(&tls));
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), plain.read_to_end(&mut rest)).await;
+    ended.expect("a plain connection ends before its next request").unwrap();
+    assert_eq!(client.get(&encrypted).send().await.unwrap().status(), 200);
+    listener.secure(Some(&tls));
+    assert_eq!(client.get(&encrypted).send().await.unwrap().status(), 200);
+
+    listener.secure(None);
+    assert!(exchange(&listener, &request("GET /who", "")).await.starts_with("HTTP/1.1 200"));
+    tokio::time::timeout(limits::DRAIN, listener.stop()).await.expect("nothing is left open");
 }
