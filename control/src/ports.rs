@@ -233,3 +233,43 @@ fn router(port: Port, core: &Arc<Core>, counters: &Arc<HttpCounters>) -> Router 
         Port::Pprof => gate.require(profiling::router(Arc::clone(core))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Address, Ports};
+    use crate::config::{Configuration, Global};
+    use crate::core::Core;
+    use headwater_engine::{Engine, Settings};
+    use std::sync::Arc;
+
+    async fn change(ports: &mut Ports, core: &Arc<Core>, global: &Global) -> Result<(), String> {
+        let change = ports.prepare(core, global).await?;
+        ports.commit(change);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_port_moves_to_an_address_that_overlaps_and_never_joins_another() {
+        let engine = Engine::start(Settings::default(), || {}).expect("an engine");
+        let core = Arc::new(Core::for_tests(engine, Configuration::default()));
+        let mut ports = Ports::new();
+        let mut global = Configuration::default().global;
+        (global.metrics, global.metrics_address) = (true, ":0".to_owned());
+        change(&mut ports, &core, &global).await.expect("open");
+        let Some((_, &Address::Tcp { port, .. })) = ports.listening().next() else { panic!("nothing open") };
+
+        for host in ["127.0.0.1", "", "127.0.0.1"] {
+            global.metrics_address = format!("{host}:{port}");
+            change(&mut ports, &core, &global).await.expect("moved");
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        }
+
+        (global.api, global.api_address) = (true, format!(":{port}"));
+        assert!(change(&mut ports, &core, &global).await.is_err(), "the port of another that stays");
+        global.metrics_address = format!("127.0.0.2:{port}");
+        assert!(change(&mut ports, &core, &global).await.is_err(), "the port of another that opens");
+        (global.metrics, global.api_address) = (false, format!("127.0.0.1:{port}"));
+        change(&mut ports, &core, &global).await.expect("one takes over what the other leaves");
+        assert_eq!(ports.listening().map(|(name, _)| name).collect::<Vec<_>>(), ["api"]);
+    }
+}
