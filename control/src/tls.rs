@@ -99,6 +99,19 @@ impl Certificates {
         }
     }
 
+    /// As [`Certificates::reload`], for a pair that nothing is served with yet.
+    ///
+    /// # Errors
+    /// As [`Certificates::load`]; the pair stays as it was.
+    pub(crate) fn read_again(&self) -> Result<(), CertificateError> {
+        let new = read_pair(&self.certificate, &self.key)?;
+        if new.key.cert != self.in_force.load().key.cert {
+            self.in_force.store(Arc::new(new));
+            self.report("certificate loaded");
+        }
+        Ok(())
+    }
+
     /// For listeners: takes the pair from here at every handshake. `alpn`: the protocols offered, none for RTSPS.
     pub(crate) fn server_config(self: &Arc<Self>, alpn: &[&[u8]]) -> Arc<ServerConfig> {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Certificates>::clone(self);
