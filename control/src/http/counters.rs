@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Refusal {
     /// The listener has all the connections it may have.
     Connections,
-    /// One address has all the connections it may have.
+    /// One address has all the connections it may have: one that was idle made room, or the new one was refused.
     ConnectionsOfAddress,
     TlsHandshake,
     /// The head came too slowly.
     HeadTimeout,
-    /// The head is no HTTP, or too large; answered by the protocol machine.
+    /// The head is no HTTP; answered by the protocol machine.
     Malformed,
+    HeadTooLarge,
     UrlTooLong,
     /// A page of another origin wanted to change something.
     ForeignOrigin,
@@ -34,12 +35,13 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Refusal; 16] = [
+    pub(crate) const ALL: [Refusal; 17] = [
         Refusal::Connections,
         Refusal::ConnectionsOfAddress,
         Refusal::TlsHandshake,
         Refusal::HeadTimeout,
         Refusal::Malformed,
+        Refusal::HeadTooLarge,
         Refusal::UrlTooLong,
         Refusal::ForeignOrigin,
         Refusal::ForeignHost,
@@ -61,6 +63,7 @@ impl Refusal {
             Refusal::TlsHandshake => "tls_handshake",
             Refusal::HeadTimeout => "head_timeout",
             Refusal::Malformed => "malformed",
+            Refusal::HeadTooLarge => "head_too_large",
             Refusal::UrlTooLong => "url_too_long",
             Refusal::ForeignOrigin => "foreign_origin",
             Refusal::ForeignHost => "foreign_host",

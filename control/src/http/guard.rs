@@ -67,6 +67,14 @@ impl Guard {
             let message = format!("the URL has {length} bytes; at most {} are read", limits::URL_BYTES_MAX);
             return Failure::new(StatusCode::URI_TOO_LONG, message).into_response();
         }
+        let head = head_bytes(&request);
+        if head > limits::HEAD_BYTES_MAX {
+            self.counters.refuse(Refusal::HeadTooLarge);
+            let most = limits::HEAD_BYTES_MAX;
+            let message =
+                format!("the request line and its header fields have {head} bytes; at most {most} are read");
+            return Failure::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message).into_response();
+        }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
         match tokio::time::timeout(self.patience, answer).await {
@@ -88,4 +96,12 @@ impl Guard {
         tracing::error!("{port}: {method} {path} panicked: {text}; please report this");
         Failure::internal("internal error").into_response()
     }
+}
+
+/// The bytes of a head as HTTP/1.1 has them, about. The protocol machines stop reading not much later, but not exactly.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    const SEPARATORS: usize = 4;
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS);
+    let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
+    request.method().as_str().len() + url + fields.sum::<usize>()
 }
