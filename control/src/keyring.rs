@@ -1,4 +1,7 @@
 //! The certificates in use, by their files: loaded once however many listeners use them, and reloaded when they change.
+//!
+//! A pair that is taken for a change of configuration is in use when [`Keyring::retain`] says so. Until then, and after a
+//! change that was refused, nobody watches its files, so that whoever takes it next gets it read again.
 
 use crate::tls::Certificates;
 use rustls::ServerConfig;
@@ -16,6 +19,7 @@ struct Pair {
     certificates: Arc<Certificates>,
     http: Arc<ServerConfig>,
     rtsps: Arc<ServerConfig>,
+    in_use: bool,
 }
 
 /// The certificates in use.
@@ -41,12 +45,20 @@ impl Keyring {
 
     fn of<T>(&self, certificate: &str, key: &str, take: impl Fn(&Pair) -> T) -> Result<T, String> {
         let files = (PathBuf::from(certificate), PathBuf::from(key));
-        if let Some(pair) = self.pairs().get(&files) {
-            return Ok(take(pair));
+        let known = self.pairs().get(&files).map(|pair| {
+            // The same object for all that take it in one change.
+            let unwatched = (!pair.in_use).then(|| Arc::clone(&pair.certificates));
+            (take(pair), unwatched)
+        });
+        if let Some((taken, unwatched)) = known {
+            if let Some(certificates) = unwatched {
+                certificates.read_again().map_err(|error| error.to_string())?;
+            }
+            return Ok(taken);
         }
         let certificates = Certificates::load(&files.0, &files.1).map_err(|error| error.to_string())?;
         let (http, rtsps) = (certificates.server_config(HTTP_PROTOCOLS), certificates.server_config(&[]));
-        let pair = Pair { certificates, http, rtsps };
+        let pair = Pair { certificates, http, rtsps, in_use: false };
         let taken = take(&pair);
         self.pairs().insert(files, pair);
         Ok(taken)
@@ -64,12 +76,16 @@ impl Keyring {
         files.iter().all(|file| ours.contains(file))
     }
 
-    /// Forgets the pairs that `used` does not name.
+    /// The pairs that `used` names are in use now; forgets the others. To be called after every change, also one that was
+    /// refused.
     pub(crate) fn retain(&self, used: &[(String, String)]) {
         let is = |files: &Files| {
             used.iter().any(|(cert, key)| files.0 == Path::new(cert) && files.1 == Path::new(key))
         };
-        self.pairs().retain(|files, _| is(files));
+        self.pairs().retain(|files, pair| {
+            pair.in_use = is(files);
+            pair.in_use
+        });
     }
 
     /// Reads all pairs again; new connections use what changed. A pair that cannot be used stays as it was.
@@ -93,5 +109,51 @@ impl Keyring {
 
     fn pairs(&self) -> MutexGuard<'_, HashMap<Files, Pair>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Keyring;
+
+    /// Writes a new pair, valid until the end of `year`.
+    fn write(folder: &std::path::Path, year: i32) -> (String, String) {
+        let mut asked = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("parameters");
+        asked.not_after = rcgen::date_time_ymd(year, 12, 31);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let files = (folder.join("a.crt"), folder.join("a.key"));
+        std::fs::write(&files.0, asked.self_signed(&key).expect("signed").pem()).expect("written");
+        std::fs::write(&files.1, key.serialize_pem()).expect("written");
+        (files.0.display().to_string(), files.1.display().to_string())
+    }
+
+    fn year(keyring: &Keyring) -> i64 {
+        let (_, seconds) = keyring.expiries().pop().expect("a pair");
+        1970 + seconds / 31_556_952
+    }
+
+    #[test]
+    fn a_pair_of_a_refused_change_is_read_again_and_one_in_use_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keyring = Keyring::default();
+        let files = write(folder.path(), 2040);
+        keyring.for_http(&files.0, &files.1).expect("loaded");
+        // The change was refused, and the certificate is renewed before the next one.
+        write(folder.path(), 2041);
+        let http = keyring.for_http(&files.0, &files.1).expect("loaded");
+        assert_eq!(year(&keyring), 2041);
+        keyring.for_rtsps(&files.0, &files.1).expect("loaded");
+        assert!(std::sync::Arc::ptr_eq(&http, &keyring.for_http(&files.0, &files.1).expect("loaded")));
+        std::fs::write(&files.1, "rubbish").expect("written");
+        assert!(keyring.for_http(&files.0, &files.1).is_err());
+
+        write(folder.path(), 2042);
+        keyring.for_http(&files.0, &files.1).expect("loaded");
+        keyring.retain(std::slice::from_ref(&files));
+        std::fs::write(&files.1, "rubbish").expect("written");
+        keyring.for_http(&files.0, &files.1).expect("what is in use needs no file");
+        keyring.retain(&[]);
+        assert!(keyring.files().is_empty());
+        assert!(keyring.for_http(&files.0, &files.1).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! The control ports: API, metrics and profiling. Opened, moved and closed as the configuration says.
 //!
-//! A port that moves opens at its new place before the old one closes, and requests under way there finish.
+//! A port that moves opens at its new place before the old one closes, also where the two overlap, and requests under way
+//! there finish. Encryption is switched on and off without another socket.
 
 use crate::api::{self, Api};
 use crate::config::Global;
@@ -130,16 +131,11 @@ impl Ports {
     /// What cannot be listened on, or a certificate that cannot be used; nothing has changed then.
     pub(crate) async fn prepare(&self, core: &Arc<Core>, global: &Global) -> Result<PortsChange, String> {
         let mut change = PortsChange { opened: Vec::new(), kept: Vec::new() };
+        let mut closing = self.closing(global);
         for port in PORTS {
             let Some(wanted) = port.wanted(global) else { continue };
-            let secure = match &wanted.tls {
-                Some((cert, key)) => Some(core.keyring.for_http(cert, key)?),
-                None => None,
-            };
-            let stays = self.open.iter().any(|(open, now, _)| {
-                *open == port && now.address == wanted.address && now.tls.is_some() == wanted.tls.is_some()
-            });
-            if stays {
+            let secure = certificate(core, wanted.tls.clone()).await?;
+            if self.open.iter().any(|(open, now, _)| *open == port && now.address == wanted.address) {
                 change.kept.push((port, wanted, secure));
                 continue;
             }
@@ -152,10 +148,25 @@ impl Ports {
                 patience: if port == Port::Pprof { limits::RECORDING } else { limits::REQUEST },
                 counters,
             };
-            let listener = Listener::start(plan).await.map_err(|error| error.to_string())?;
+            let listener = Listener::start(plan, &closing).await.map_err(|error| error.to_string())?;
+            // One port of those that open does not join another.
+            closing.retain(|closing| !closing.shares_port_with(listener.address()));
             change.opened.push((port, wanted, listener));
         }
         Ok(change)
+    }
+
+    /// Where the ports listen that do not stay, as far as another may join them.
+    fn closing(&self, global: &Global) -> Vec<Address> {
+        let (mut staying, mut closing) = (Vec::new(), Vec::new());
+        for (port, now, listener) in &self.open {
+            match port.wanted(global) {
+                Some(wanted) if wanted.address == now.address => staying.push(listener.address()),
+                _ => closing.push(listener.address().clone()),
+            }
+        }
+        closing.retain(|closing| !staying.iter().any(|staying| closing.shares_port_with(staying)));
+        closing
     }
 
     /// Carries a prepared change out. What closes lets its requests finish, which is not waited for.
@@ -166,7 +177,9 @@ impl Ports {
             match kept.iter().find(|(kept, ..)| *kept == port) {
                 Some((_, new, secure)) => {
                     listener.configure(new.rules());
-                    secure.iter().filter(|_| new.tls != wanted.tls).for_each(|tls| listener.secure(tls));
+                    if new.tls != wanted.tls {
+                        listener.secure(secure.as_deref());
+                    }
                     stay.push((port, new.clone(), listener));
                 }
                 None => {
@@ -201,11 +214,62 @@ impl Wanted {
     }
 }
 
+/// Certificates are read on another thread.
+async fn certificate(
+    core: &Arc<Core>,
+    files: Option<(String, String)>,
+) -> Result<Option<Arc<rustls::ServerConfig>>, String> {
+    let Some((certificate, key)) = files else { return Ok(None) };
+    let core = Arc::clone(core);
+    let read = tokio::task::spawn_blocking(move || core.keyring.for_http(&certificate, &key)).await;
+    read.map_err(|error| error.to_string())?.map(Some)
+}
+
 fn router(port: Port, core: &Arc<Core>, counters: &Arc<HttpCounters>) -> Router {
     let gate = Gate::new(port.action(), Arc::clone(core), Arc::clone(counters));
     match port {
         Port::Api => api::router(Api::new(Arc::clone(core), Arc::clone(&core.reload)), &gate),
         Port::Metrics => gate.require(metrics::router(Arc::clone(core))),
         Port::Pprof => gate.require(profiling::router(Arc::clone(core))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Address, Ports};
+    use crate::config::{Configuration, Global};
+    use crate::core::Core;
+    use headwater_engine::{Engine, Settings};
+    use std::sync::Arc;
+
+    async fn change(ports: &mut Ports, core: &Arc<Core>, global: &Global) -> Result<(), String> {
+        let change = ports.prepare(core, global).await?;
+        ports.commit(change);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_port_moves_to_an_address_that_overlaps_and_never_joins_another() {
+        let engine = Engine::start(Settings::default(), || {}).expect("an engine");
+        let core = Arc::new(Core::for_tests(engine, Configuration::default()));
+        let mut ports = Ports::new();
+        let mut global = Configuration::default().global;
+        (global.metrics, global.metrics_address) = (true, ":0".to_owned());
+        change(&mut ports, &core, &global).await.expect("open");
+        let Some((_, &Address::Tcp { port, .. })) = ports.listening().next() else { panic!("nothing open") };
+
+        for host in ["127.0.0.1", "", "127.0.0.1"] {
+            global.metrics_address = format!("{host}:{port}");
+            change(&mut ports, &core, &global).await.expect("moved");
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        }
+
+        (global.api, global.api_address) = (true, format!(":{port}"));
+        assert!(change(&mut ports, &core, &global).await.is_err(), "the port of another that stays");
+        global.metrics_address = format!("127.0.0.2:{port}");
+        assert!(change(&mut ports, &core, &global).await.is_err(), "the port of another that opens");
+        (global.metrics, global.api_address) = (false, format!("127.0.0.1:{port}"));
+        change(&mut ports, &core, &global).await.expect("one takes over what the other leaves");
+        assert_eq!(ports.listening().map(|(name, _)| name).collect::<Vec<_>>(), ["api"]);
     }
 }

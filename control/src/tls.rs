@@ -13,6 +13,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,6 +97,19 @@ impl Certificates {
                 false
             }
         }
+    }
+
+    /// As [`Certificates::reload`], for a pair that nothing is served with yet.
+    ///
+    /// # Errors
+    /// As [`Certificates::load`]; the pair stays as it was.
+    pub(crate) fn read_again(&self) -> Result<(), CertificateError> {
+        let new = read_pair(&self.certificate, &self.key)?;
+        if new.key.cert != self.in_force.load().key.cert {
+            self.in_force.store(Arc::new(new));
+            self.report("certificate loaded");
+        }
+        Ok(())
     }
 
     /// For listeners: takes the pair from here at every handshake. `alpn`: the protocols offered, none for RTSPS.
@@ -191,8 +205,15 @@ fn read_pair(certificate: &Path, key: &Path) -> Result<Pair, CertificateError> {
 }
 
 fn read_file(file: &Path) -> std::io::Result<Vec<u8>> {
+    // Opening a pipe without a writer, or a device, might otherwise wait for ever.
+    let opened =
+        std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(file)?;
+    if !opened.metadata()?.is_file() {
+        let why = "it is no regular file";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
+    }
     let mut bytes = Vec::new();
-    std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         let why = format!("it is larger than {FILE_BYTES_MAX} bytes");
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
@@ -338,6 +359,19 @@ mod tests {
         assert!(matches!(files.load(), Err(CertificateError::Unusable { what: "certificate", .. })));
         std::fs::File::create(&files.certificate).and_then(|file| file.set_len(1 << 21)).expect("grown");
         assert!(matches!(files.load(), Err(CertificateError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn pipes_folders_and_devices_are_no_certificates() {
+        let files = Files::new();
+        files.write();
+        std::fs::remove_file(&files.certificate).expect("removed");
+        let made = std::process::Command::new("mkfifo").arg(&files.certificate).status().expect("mkfifo");
+        assert!(made.success());
+        for certificate in [files.certificate.as_path(), "/dev/zero".as_ref(), "/".as_ref()] {
+            let error = Certificates::load(certificate, &files.key).expect_err("refused").to_string();
+            assert!(error.contains("it is no regular file"), "{error}");
+        }
     }
 
     #[test]

@@ -297,6 +297,11 @@ fn complete(path: &str, operation: &mut Value) {
     let answers = [
         (400, parameters || changes, "invalid request."),
         (401, !open, "credentials are needed, or wrong."),
+        (
+            403,
+            true,
+            "a web page of another origin, or by a name that is not this machine's, may not do this.",
+        ),
         (404, missing, "not found; or the server of this protocol is off."),
         (405, true, "the method is not allowed here."),
         (408, body, "the body came too slowly."),
@@ -310,7 +315,7 @@ fn complete(path: &str, operation: &mut Value) {
         let known = operation["responses"].get(status.to_string()).is_some();
         if given && !known {
             let mut answer = json!({ "description": description });
-            // 431 comes from the protocol machine, without a body.
+            // 431 may come from the protocol machine, without a body.
             if status != 431 {
                 answer["content"] =
                     json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } });

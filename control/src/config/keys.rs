@@ -222,9 +222,9 @@ keys! {
             api_server_key "apiServerKey" Api: String = "server.key".to_owned();
             /// Certificate chain of the API server (PEM).
             api_server_cert "apiServerCert" Api: String = "server.crt".to_owned();
-            /// Origins of web pages that may use the API server; `*` stands for any part.
+            /// Origins of web pages that may use the API server; `*` stands for any part. A lone `*` lets pages of other origins only read: to change anything, an origin must be listed, as itself or by a pattern such as `https://*.example.com`.
             api_allow_origins "apiAllowOrigins" Api: Vec<String> = vec!["*".to_owned()];
-            /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` the API server believes.
+            /// Proxies whose `X-Forwarded-For` the API server believes.
             api_trusted_proxies "apiTrustedProxies" Api: Networks = Default::default();
             /// Changes made through the API are written back to the configuration file.
             api_persist "apiPersist" Api: bool = false;
@@ -242,7 +242,7 @@ keys! {
             metrics_server_cert "metricsServerCert" Metrics: String = "server.crt".to_owned();
             /// Origins of web pages that may use the metrics server; `*` stands for any part.
             metrics_allow_origins "metricsAllowOrigins" Metrics: Vec<String> = vec!["*".to_owned()];
-            /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` the metrics server believes.
+            /// Proxies whose `X-Forwarded-For` the metrics server believes.
             metrics_trusted_proxies "metricsTrustedProxies" Metrics: Networks = Default::default();
         }
         "Profiling" {
@@ -258,7 +258,7 @@ keys! {
             pprof_server_cert "pprofServerCert" Pprof: String = "server.crt".to_owned();
             /// Origins of web pages that may use the profiling server; `*` stands for any part.
             pprof_allow_origins "pprofAllowOrigins" Pprof: Vec<String> = vec!["*".to_owned()];
-            /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` the profiling server believes.
+            /// Proxies whose `X-Forwarded-For` the profiling server believes.
             pprof_trusted_proxies "pprofTrustedProxies" Pprof: Networks = Default::default();
         }
         "Webhooks" {

@@ -68,7 +68,7 @@ impl Node {
         let data = match value {
             Value::Null => Data::Null,
             Value::Bool(value) => Data::Bool(*value),
-            Value::Number(number) => Data::Number(number.to_string()),
+            Value::Number(number) => Data::Number(written(number)),
             Value::String(text) => Data::Text(text.clone()),
             Value::Array(items) => Data::List(items.iter().map(|item| Node::of_json(item, origin)).collect()),
             Value::Object(map) => Data::Map(
@@ -119,6 +119,18 @@ impl Node {
             entries.len() - 1
         });
         &mut entries[index].value
+    }
+}
+
+/// A JSON number as the readers of keys take it. To JSON Schema `343.0` is an integer, so a whole number is written
+/// without its fraction; one that a double cannot tell from its neighbours stays as it is.
+fn written(number: &serde_json::Number) -> String {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(value) if number.is_f64() && value.fract() == 0.0 && value.abs() < EXACT_MAX => {
+            (value as i64).to_string()
+        }
+        _ => number.to_string(),
     }
 }
 
@@ -274,4 +286,24 @@ pub(crate) fn quoted(text: &str) -> String {
     let short: String = text.chars().take(MAX).collect();
     let more = if short.len() < text.len() { "…" } else { "" };
     format!("\"{}{more}\"", short.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Data, Node, Origin};
+
+    #[test]
+    fn whole_json_numbers_are_integers_however_they_are_written() {
+        for (json, expected) in
+            [("343.0", "343"), ("1e3", "1000"), ("-2.0", "-2"), ("-0.0", "0"), ("7", "7"), ("0.5", "0.5")]
+        {
+            let value = serde_json::from_str(json).expect("JSON");
+            let Data::Number(read) = Node::of_json(&value, &Origin::Request).data else {
+                panic!("{json} is no number");
+            };
+            assert_eq!(read, expected);
+        }
+        let huge = serde_json::from_str("1e19").expect("JSON");
+        assert!(matches!(Node::of_json(&huge, &Origin::Request).data, Data::Number(read) if read != "0"));
+    }
 }

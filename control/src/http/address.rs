@@ -3,10 +3,10 @@
 //! A Unix socket that nobody listens on any more is replaced; one that is in use, or a file of another kind, is not.
 
 use super::limits;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -60,6 +60,20 @@ impl FromStr for Address {
     }
 }
 
+impl Address {
+    pub(crate) fn shares_port_with(&self, other: &Address) -> bool {
+        matches!((self, other), (Address::Tcp { port, .. }, Address::Tcp { port: other, .. }) if port == other)
+    }
+
+    /// Whether a listener here, where the kernel says that it is, keeps others from listening on `other`.
+    fn is_in_the_way_of(&self, other: SocketAddr) -> bool {
+        let Address::Tcp { host, port } = self else { return false };
+        let Ok(ip) = host.parse::<IpAddr>() else { return false };
+        let same = ip.to_canonical() == other.ip().to_canonical();
+        *port == other.port() && (same || ip.is_unspecified() || other.ip().is_unspecified())
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,14 +121,19 @@ impl Bound {
     }
 }
 
-/// Opens `address` for the control port `name`.
+/// Opens `address` for the control port `name`. Names and files are looked up on another thread. Where one of `closing`
+/// is in the way, which are our own listeners that are about to close, both listen until it does.
 ///
 /// # Errors
 /// Whatever the system says, with what can be done about it.
-pub(super) async fn open(name: &'static str, address: &Address) -> Result<Bound, ListenError> {
+pub(super) async fn open(
+    name: &'static str,
+    address: &Address,
+    closing: &[Address],
+) -> Result<Bound, ListenError> {
     let opened = match address {
-        Address::Tcp { host, port } => open_tcp(host, *port).await,
-        Address::Unix(path) => open_unix(path),
+        Address::Tcp { host, port } => open_tcp(host, *port, closing).await,
+        Address::Unix(path) => open_unix(path).await,
     };
     opened.map_err(|error| ListenError {
         name,
@@ -124,39 +143,67 @@ pub(super) async fn open(name: &'static str, address: &Address) -> Result<Bound,
     })
 }
 
-async fn open_tcp(host: &str, port: u16) -> io::Result<Bound> {
+async fn open_tcp(host: &str, port: u16, closing: &[Address]) -> io::Result<Bound> {
     if host.is_empty() {
         let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        return match listen(everywhere) {
+        return match listen(everywhere, closing) {
             Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-                listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+                listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), closing)
             }
             opened => opened,
         };
     }
-    let address = tokio::net::lookup_host((host, port)).await?.next();
-    listen(address.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))?)
+    listen(resolve(host, port).await?, closing)
 }
 
-fn listen(address: SocketAddr) -> io::Result<Bound> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() && address.ip().is_unspecified() {
-        socket.set_only_v6(false)?;
+async fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+    // Tokio asks the name server on a thread of its own.
+    let looked_up = tokio::time::timeout(limits::RESOLVE, tokio::net::lookup_host((host, port))).await;
+    let Ok(found) = looked_up else {
+        let why = format!("no name server told the address of {host} in {:?}", limits::RESOLVE);
+        return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+    };
+    found?.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))
+}
+
+fn listen(address: SocketAddr, closing: &[Address]) -> io::Result<Bound> {
+    let is_ours = closing.iter().any(|ours| ours.is_in_the_way_of(address));
+    if address.port() != 0 && !is_ours {
+        // With SO_REUSEPORT a second server of the same user would silently share the port.
+        drop(bind(address, false)?);
     }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
+    let socket = bind(address, true)?;
     socket.listen(limits::BACKLOG)?;
     let listener = TcpListener::from_std(socket.into())?;
     let address = listener.local_addr()?;
     Ok(Bound::Tcp(listener, address))
 }
 
-fn open_unix(path: &Path) -> io::Result<Bound> {
-    remove_stale(path)?;
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
-    Ok(Bound::Unix(listener, SocketFile { path: path.to_owned(), identity: identity(path) }))
+fn bind(address: SocketAddr, share_port: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(share_port)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+async fn open_unix(path: &Path) -> io::Result<Bound> {
+    let path = path.to_owned();
+    let (listener, file) = tokio::task::spawn_blocking(move || bind_unix(path)).await??;
+    Ok(Bound::Unix(UnixListener::from_std(listener)?, file))
+}
+
+fn bind_unix(path: PathBuf) -> io::Result<(std::os::unix::net::UnixListener, SocketFile)> {
+    remove_stale(&path)?;
+    let listener = std::os::unix::net::UnixListener::bind(&path)?;
+    listener.set_nonblocking(true)?;
+    let identity = identity(&path);
+    let file = SocketFile { path, identity };
+    std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+    Ok((listener, file))
 }
 
 /// Removes a socket that nobody listens on.
@@ -168,7 +215,9 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(_) => {}
         Err(_) => return Ok(()),
     }
-    match std::os::unix::net::UnixStream::connect(path) {
+    // Whoever listens may be too busy to accept, which is not waited for.
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
         _ => Err(io::ErrorKind::AddrInUse.into()),
     }
@@ -210,10 +259,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_in_use_is_named_with_a_hint() {
-        let first = open("api", &"127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let error = open("metrics", &first.address()).await.unwrap_err().to_string();
+        let first = open("api", &"127.0.0.1:0".parse().unwrap(), &[]).await.unwrap();
+        let error = open("metrics", &first.address(), &[]).await.unwrap_err().to_string();
         assert!(error.starts_with("cannot listen on 127.0.0.1:"), "{error}");
         assert!(error.contains("for metrics") && error.contains("another program"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn only_a_listener_that_is_about_to_close_is_joined() {
+        let narrow = open("api", &"127.0.0.1:0".parse().unwrap(), &[]).await.unwrap();
+        let Address::Tcp { port, .. } = narrow.address() else { panic!("TCP") };
+        let everywhere: Address = format!(":{port}").parse().unwrap();
+        assert_eq!(open("api", &everywhere, &[]).await.unwrap_err().error.kind(), io::ErrorKind::AddrInUse);
+        let wide = open("api", &everywhere, &[narrow.address()]).await.unwrap();
+        drop(narrow);
+        let narrow = format!("127.0.0.1:{port}").parse().unwrap();
+        assert!(open("api", &narrow, &[]).await.is_err(), "still taken");
+        open("api", &narrow, &[wide.address()]).await.unwrap();
+
+        // Another program does not share.
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = Address::Tcp { host: "127.0.0.1".into(), port: other.local_addr().unwrap().port() };
+        for closing in [vec![], vec![taken.clone()]] {
+            assert!(open("api", &taken, &closing).await.is_err());
+        }
     }
 
     #[tokio::test]
@@ -223,14 +292,14 @@ mod tests {
         let path = directory.join("api.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let address = Address::Unix(path.clone());
-        let bound = open("api", &address).await.unwrap();
+        let bound = open("api", &address, &[]).await.unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, SOCKET_MODE);
-        let error = open("api", &address).await.unwrap_err();
+        let error = open("api", &address, &[]).await.unwrap_err();
         assert_eq!(error.error.kind(), io::ErrorKind::AddrInUse);
         drop(bound);
         assert!(!path.exists());
         std::fs::write(&path, "precious").unwrap();
-        assert!(open("api", &address).await.unwrap_err().to_string().contains("no socket"));
+        assert!(open("api", &address, &[]).await.unwrap_err().to_string().contains("no socket"));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

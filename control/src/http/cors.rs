@@ -5,19 +5,27 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 const METHODS: &str = "OPTIONS, GET, POST, PATCH, DELETE";
+/// For pages that are let in by "*" alone ([`super::origin`]).
+const METHODS_READING: &str = "OPTIONS, GET";
 const HEADERS: &str = "Authorization, Content-Type";
 
+/// The method of the request that a browser asks leave for.
+pub(super) fn asked_method<B>(request: &Request<B>) -> Option<&HeaderValue> {
+    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    asked.filter(|_| request.method() == Method::OPTIONS)
+}
+
 /// The answer to a browser that asks before the request itself.
-pub(super) fn preflight<B>(request: &Request<B>) -> Option<Response> {
-    let asks = request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    asks.then(|| {
-        let headers = [
-            (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS)),
-            (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS)),
-        ];
-        (StatusCode::NO_CONTENT, headers).into_response()
-    })
+pub(super) fn preflight<B>(request: &Request<B>, rules: &Rules) -> Option<Response> {
+    asked_method(request)?;
+    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let methods =
+        if origin.is_some_and(|origin| is_listed(origin, rules)) { METHODS } else { METHODS_READING };
+    let headers = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods)),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS)),
+    ];
+    Some((StatusCode::NO_CONTENT, headers).into_response())
 }
 
 /// What `Access-Control-Allow-Origin` says to a request with these headers.
@@ -27,7 +35,12 @@ pub(super) fn allowed(headers: &HeaderMap, rules: &Rules) -> Option<HeaderValue>
     }
     let value = headers.get(header::ORIGIN)?;
     let origin = value.to_str().ok()?;
-    rules.allow_origins.iter().any(|allowed| matches(allowed, origin)).then(|| value.clone())
+    is_listed(origin, rules).then(|| value.clone())
+}
+
+/// Whether the origin is allowed by more than "*" alone.
+pub(super) fn is_listed(origin: &str, rules: &Rules) -> bool {
+    rules.allow_origins.iter().any(|allowed| allowed != "*" && matches(allowed, origin))
 }
 
 /// Adds what a browser needs to hand the answer to its page.

@@ -7,14 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Refusal {
     /// The listener has all the connections it may have.
     Connections,
-    /// One address has all the connections it may have.
+    /// One address has all the connections it may have: one that was idle made room, or the new one was refused.
     ConnectionsOfAddress,
     TlsHandshake,
     /// The head came too slowly.
     HeadTimeout,
-    /// The head is no HTTP, or too large; answered by the protocol machine.
+    /// The head is no HTTP; answered by the protocol machine.
     Malformed,
+    HeadTooLarge,
     UrlTooLong,
+    /// A page of another origin wanted to change something.
+    ForeignOrigin,
+    /// A page reached this machine by a name that is not its own.
+    ForeignHost,
     BodyTooLarge,
     BodyTimeout,
     RequestTimeout,
@@ -30,13 +35,16 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Refusal; 14] = [
+    pub(crate) const ALL: [Refusal; 17] = [
         Refusal::Connections,
         Refusal::ConnectionsOfAddress,
         Refusal::TlsHandshake,
         Refusal::HeadTimeout,
         Refusal::Malformed,
+        Refusal::HeadTooLarge,
         Refusal::UrlTooLong,
+        Refusal::ForeignOrigin,
+        Refusal::ForeignHost,
         Refusal::BodyTooLarge,
         Refusal::BodyTimeout,
         Refusal::RequestTimeout,
@@ -55,7 +63,10 @@ impl Refusal {
             Refusal::TlsHandshake => "tls_handshake",
             Refusal::HeadTimeout => "head_timeout",
             Refusal::Malformed => "malformed",
+            Refusal::HeadTooLarge => "head_too_large",
             Refusal::UrlTooLong => "url_too_long",
+            Refusal::ForeignOrigin => "foreign_origin",
+            Refusal::ForeignHost => "foreign_host",
             Refusal::BodyTooLarge => "body_too_large",
             Refusal::BodyTimeout => "body_timeout",
             Refusal::RequestTimeout => "request_timeout",

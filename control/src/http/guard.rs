@@ -3,7 +3,7 @@
 use super::answer::Failure;
 use super::client::{self, Peer};
 use super::counters::{HttpCounters, Refusal};
-use super::{Rules, cors, limits};
+use super::{Rules, cors, limits, origin};
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
@@ -39,13 +39,18 @@ impl Guard {
     pub(super) async fn answer(&self, mut request: Request<Body>, peer: Peer) -> Response {
         let _running = self.counters.begin();
         let rules = self.rules.load_full();
-        let allowed = cors::allowed(request.headers(), &rules);
+        let mut allowed = cors::allowed(request.headers(), &rules);
         let client = client::client(peer, request.headers(), &rules);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(client);
-        let mut response = match cors::preflight(&request) {
-            Some(response) => response,
-            None => self.route(request).await,
+        let mut response = if let Err((reason, failure)) = origin::check(&request, client, &rules) {
+            self.counters.refuse(reason);
+            allowed = None;
+            failure.into_response()
+        } else if let Some(response) = cors::preflight(&request, &rules) {
+            response
+        } else {
+            self.route(request).await
         };
         let headers = response.headers_mut();
         headers.insert(header::SERVER, HeaderValue::from_static("headwater"));
@@ -61,6 +66,14 @@ impl Guard {
             self.counters.refuse(Refusal::UrlTooLong);
             let message = format!("the URL has {length} bytes; at most {} are read", limits::URL_BYTES_MAX);
             return Failure::new(StatusCode::URI_TOO_LONG, message).into_response();
+        }
+        let head = head_bytes(&request);
+        if head > limits::HEAD_BYTES_MAX {
+            self.counters.refuse(Refusal::HeadTooLarge);
+            let most = limits::HEAD_BYTES_MAX;
+            let message =
+                format!("the request line and its header fields have {head} bytes; at most {most} are read");
+            return Failure::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message).into_response();
         }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
@@ -83,4 +96,12 @@ impl Guard {
         tracing::error!("{port}: {method} {path} panicked: {text}; please report this");
         Failure::internal("internal error").into_response()
     }
+}
+
+/// The bytes of a head as HTTP/1.1 has them, about. The protocol machines stop reading not much later, but not exactly.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    const SEPARATORS: usize = 4;
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS);
+    let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
+    request.method().as_str().len() + url + fields.sum::<usize>()
 }

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 /// Connections of one listener: dashboards, scrapers and scripts need tens; each holds a buffer of some 16 KiB.
 pub(crate) const CONNECTIONS_MAX: usize = 1024;
-/// Connections of one address, so that one client cannot take them all. Trusted proxies are exempt: everybody comes
+/// Connections of one address, so that one client cannot take them all; one more closes the one that is idle for longest,
+/// or is refused where all have a request under way. Trusted proxies are exempt: everybody comes
 /// through them.
 pub(crate) const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+/// Until the address of a host to listen on is known.
+pub(crate) const RESOLVE: Duration = Duration::from_secs(10);
 /// Connections that wait to be accepted.
 pub(crate) const BACKLOG: i32 = 1024;
 

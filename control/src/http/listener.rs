@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -49,9 +49,18 @@ pub(crate) struct Plan {
 pub(crate) struct Listener {
     address: Address,
     rules: Arc<ArcSwap<Rules>>,
-    tls: Arc<ArcSwap<Option<TlsAcceptor>>>,
+    era: Arc<ArcSwap<Era>>,
+    /// Ends the era that is.
+    end: Mutex<watch::Sender<bool>>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+}
+
+/// What new connections get. Where encryption is switched on or off, a new era begins, and the connections of the one
+/// before end after the request under way.
+struct Era {
+    tls: Option<TlsAcceptor>,
+    stop: watch::Receiver<bool>,
 }
 
 /// Tells answers that stream that their listener is about to end, as a request extension.
@@ -81,31 +90,31 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// What the connections of one listener share.
 struct Shared {
     guard: Guard,
-    tls: Arc<ArcSwap<Option<TlsAcceptor>>>,
-    stop: watch::Receiver<bool>,
-    /// Connections by address.
-    share: Mutex<HashMap<IpAddr, usize>>,
+    era: Arc<ArcSwap<Era>>,
+    /// Connections by address, the oldest first.
+    share: Mutex<HashMap<IpAddr, Vec<Arc<Use>>>>,
 }
 
 impl Listener {
-    /// Opens the port and begins to accept.
+    /// Opens the port and begins to accept. Of `closing` some may still listen there: these are about to be stopped.
     ///
     /// # Errors
     /// The address cannot be listened on; the message says why and what to do.
-    pub(crate) async fn start(plan: Plan) -> Result<Listener, ListenError> {
-        let bound = address::open(plan.counters.name, &plan.address).await?;
+    pub(crate) async fn start(plan: Plan, closing: &[Address]) -> Result<Listener, ListenError> {
+        let bound = address::open(plan.counters.name, &plan.address, closing).await?;
         let address = bound.address();
         let rules = Arc::new(ArcSwap::from_pointee(plan.rules));
-        let tls = Arc::new(ArcSwap::from_pointee(plan.tls.as_deref().map(acceptor)));
+        let (end, ending) = watch::channel(false);
+        let era = Era { tls: plan.tls.as_deref().map(acceptor), stop: ending };
+        let era = Arc::new(ArcSwap::from_pointee(era));
         let (stop, stopping) = watch::channel(false);
         let shared = Arc::new(Shared {
             guard: Guard::new(plan.router, Arc::clone(&rules), plan.counters, plan.patience),
-            tls: Arc::clone(&tls),
-            stop: stopping,
+            era: Arc::clone(&era),
             share: Mutex::default(),
         });
-        let task = tokio::spawn(accept(bound, shared));
-        Ok(Listener { address, rules, tls, stop, task })
+        let task = tokio::spawn(accept(bound, shared, stopping));
+        Ok(Listener { address, rules, era, end: Mutex::new(end), stop, task })
     }
 
     /// Where it listens, with the port that the kernel chose where 0 was asked for.
@@ -118,14 +127,27 @@ impl Listener {
         self.rules.store(Arc::new(rules));
     }
 
-    /// Takes over another certificate from the next connection on.
-    pub(crate) fn secure(&self, tls: &Arc<ServerConfig>) {
-        self.tls.store(Arc::new(Some(acceptor(tls))));
+    /// Takes over another certificate, or none for plain HTTP, from the next connection on.
+    pub(crate) fn secure(&self, tls: Option<&ServerConfig>) {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.era.load();
+        let begins_anew = now.tls.is_some() != tls.is_some();
+        let (next, stop) = if begins_anew {
+            let (next, stop) = watch::channel(false);
+            (Some(next), stop)
+        } else {
+            (None, now.stop.clone())
+        };
+        self.era.store(Arc::new(Era { tls: tls.map(acceptor), stop }));
+        if let Some(next) = next {
+            let _ = std::mem::replace(&mut *end, next).send(true);
+        }
     }
 
     /// Stops accepting and lets running requests finish, for at most [`limits::DRAIN`].
     pub(crate) async fn stop(mut self) {
         let _ = self.stop.send(true);
+        let _ = self.end.lock().unwrap_or_else(PoisonError::into_inner).send(true);
         let _ = (&mut self.task).await;
     }
 }
@@ -143,9 +165,8 @@ fn acceptor(config: &ServerConfig) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-async fn accept(bound: Bound, shared: Arc<Shared>) {
+async fn accept(bound: Bound, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
-    let mut stop = shared.stop.clone();
     loop {
         tokio::select! {
             biased;
@@ -205,41 +226,56 @@ fn admit(accepted: Accepted, shared: &Arc<Shared>, connections: &mut JoinSet<()>
     };
     let shared = Arc::clone(shared);
     connections.spawn(async move {
-        let _place = place;
         let _open = shared.guard.counters.open();
-        match accepted {
-            Accepted::Tcp(stream, _) => {
-                // Without it, small answers wait for an acknowledgement.
-                let _ = stream.set_nodelay(true);
-                greet(stream, peer, &shared).await;
+        let serve = async {
+            match accepted {
+                Accepted::Tcp(stream, _) => {
+                    // Without it, small answers wait for an acknowledgement.
+                    let _ = stream.set_nodelay(true);
+                    greet(stream, peer, &shared, &place.used).await;
+                }
+                Accepted::Unix(stream) => greet(stream, peer, &shared, &place.used).await,
             }
-            Accepted::Unix(stream) => greet(stream, peer, &shared).await,
+        };
+        tokio::select! {
+            () = serve => {}
+            () = place.used.evicted.notified() => {}
         }
     });
 }
 
 /// One of the connections that an address may have.
-struct Place(Arc<Shared>, IpAddr);
+struct Place {
+    shared: Arc<Shared>,
+    address: IpAddr,
+    used: Arc<Use>,
+}
 
 impl Place {
+    /// Where the address has all its connections, the one that has been idle for longest makes room, so that somebody's
+    /// forgotten connections do not lock him out.
     fn take(shared: &Arc<Shared>, address: IpAddr) -> Option<Place> {
         let unbounded = shared.guard.rules.load().trusts(address);
         let mut share = shared.share.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = share.entry(address).or_default();
-        if *taken >= limits::CONNECTIONS_PER_ADDRESS_MAX && !unbounded {
-            return None;
+        if taken.len() >= limits::CONNECTIONS_PER_ADDRESS_MAX && !unbounded {
+            let idle = taken.iter().enumerate().filter_map(|(at, used)| Some((used.idle_since()?, at)));
+            let (_, longest) = idle.min()?;
+            taken.remove(longest).evicted.notify_one();
+            shared.guard.counters.refuse(Refusal::ConnectionsOfAddress);
         }
-        *taken += 1;
-        Some(Place(Arc::clone(shared), address))
+        let used = Arc::new(Use::new());
+        taken.push(Arc::clone(&used));
+        Some(Place { shared: Arc::clone(shared), address, used })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut share = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut taken) = share.entry(self.1) {
-            *taken.get_mut() -= 1;
-            if *taken.get() == 0 {
+        let mut share = self.shared.share.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut taken) = share.entry(self.address) {
+            taken.get_mut().retain(|used| !Arc::ptr_eq(used, &self.used));
+            if taken.get().is_empty() {
                 taken.remove();
             }
         }
@@ -247,19 +283,20 @@ impl Drop for Place {
 }
 
 /// Does the TLS handshake, if any, and speaks what was agreed on.
-async fn greet<S>(stream: S, peer: Peer, shared: &Arc<Shared>)
+async fn greet<S>(stream: S, peer: Peer, shared: &Arc<Shared>, used: &Arc<Use>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let counters = &shared.guard.counters;
     let stream = Stream::new(stream, Arc::clone(counters));
-    let Some(tls) = Option::clone(&shared.tls.load()) else {
-        return speak(stream, false, peer, shared).await;
+    let era = shared.era.load_full();
+    let Some(tls) = &era.tls else {
+        return speak(stream, false, (peer, used), shared, &era.stop).await;
     };
     match tokio::time::timeout(limits::TLS_HANDSHAKE, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            speak(stream, http2, peer, shared).await;
+            speak(stream, http2, (peer, used), shared, &era.stop).await;
         }
         Ok(Err(error)) => {
             counters.refuse(Refusal::TlsHandshake);
@@ -273,6 +310,8 @@ where
 struct Use {
     running: AtomicUsize,
     last: Mutex<Instant>,
+    /// It has to make room for another.
+    evicted: Notify,
 }
 
 /// A request under way. Dropped with it, also when the client goes away.
@@ -293,6 +332,16 @@ impl Drop for Running<'_> {
 }
 
 impl Use {
+    fn new() -> Use {
+        Use { running: AtomicUsize::new(0), last: Mutex::new(Instant::now()), evicted: Notify::new() }
+    }
+
+    /// `None` while a request is under way.
+    fn idle_since(&self) -> Option<Instant> {
+        let idle = self.running.load(Ordering::Relaxed) == 0;
+        idle.then(|| *self.last.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// How long it is to be kept yet without a request; at least a little while one runs.
     fn patience(&self) -> Duration {
         if self.running.load(Ordering::Relaxed) > 0 {
@@ -303,17 +352,21 @@ impl Use {
     }
 }
 
-async fn speak<S>(stream: S, http2: bool, peer: Peer, shared: &Arc<Shared>)
-where
+async fn speak<S>(
+    stream: S,
+    http2: bool,
+    (peer, used): (Peer, &Arc<Use>),
+    shared: &Arc<Shared>,
+    stop: &watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let used = Arc::new(Use { running: AtomicUsize::new(0), last: Mutex::new(Instant::now()) });
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
-        let (shared, used) = (Arc::clone(shared), Arc::clone(&used));
+        let (shared, used, stop) = (Arc::clone(shared), Arc::clone(used), stop.clone());
         async move {
             let _running = Running::begin(&used);
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(Stopping(shared.stop.clone()));
+            request.extensions_mut().insert(Stopping(stop));
             Ok::<_, Infallible>(shared.guard.answer(request, peer).await)
         }
     });
@@ -326,7 +379,7 @@ where
             .max_header_list_size(limits::HEAD_BYTES_MAX as u32)
             .keep_alive_interval(limits::KEEP_ALIVE / 3)
             .keep_alive_timeout(limits::KEEP_ALIVE / 3);
-        drive(builder.serve_connection(io, service), &used, shared).await
+        drive(builder.serve_connection(io, service), used, stop.clone()).await
     } else {
         let mut builder = http1::Builder::new();
         builder
@@ -334,7 +387,7 @@ where
             .header_read_timeout(limits::HEAD_READ)
             .max_headers(limits::HEADERS_MAX)
             .max_buf_size(limits::HEAD_BYTES_MAX);
-        drive(builder.serve_connection(io, service), &used, shared).await
+        drive(builder.serve_connection(io, service), used, stop.clone()).await
     };
     if let Err(error) = result {
         note(&error, peer, &shared.guard.counters);
@@ -342,12 +395,11 @@ where
 }
 
 /// Drives a connection until it ends, is idle for too long, or the listener stops.
-async fn drive<C>(connection: C, used: &Use, shared: &Shared) -> Result<(), hyper::Error>
+async fn drive<C>(connection: C, used: &Use, mut stop: watch::Receiver<bool>) -> Result<(), hyper::Error>
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
     let mut connection = pin!(connection);
-    let mut stop = shared.stop.clone();
     let mut ending = false;
     loop {
         let patience = used.patience();
@@ -370,7 +422,9 @@ where
 fn note(error: &hyper::Error, peer: Peer, counters: &HttpCounters) {
     if error.is_timeout() {
         counters.refuse(Refusal::HeadTimeout);
-    } else if error.is_parse() || error.is_parse_too_large() {
+    } else if error.is_parse_too_large() {
+        counters.refuse(Refusal::HeadTooLarge);
+    } else if error.is_parse() {
         counters.refuse(Refusal::Malformed);
     } else {
         return;

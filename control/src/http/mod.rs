@@ -5,6 +5,7 @@
 //! ├── address  where: TCP or a Unix socket     ├── stream  a connection whose client must keep taking
 //! guard      around every request: URL length, client, CORS, time limit, panics, counts
 //! ├── client   who asks, behind proxies        ├── cors    which pages may ask
+//! ├── origin   what pages may not do
 //! gate       who may do what                   answer      the envelope of errors
 //! limits, counters
 //! ```
@@ -21,6 +22,7 @@ pub(crate) mod gate;
 mod guard;
 pub(crate) mod limits;
 mod listener;
+mod origin;
 mod stream;
 #[cfg(test)]
 mod tests;
