@@ -116,8 +116,7 @@ const LARGE_UNIT: usize = 1024;
 /// Bytes of large answers that are held for clients that have not taken them yet: 10,000 paths are 23 MB.
 const LARGE_MAX: usize = 96 * 1024 * 1024;
 
-static LARGE: LazyLock<Arc<Semaphore>> =
-    LazyLock::new(|| Arc::new(Semaphore::new(LARGE_MAX / LARGE_UNIT)));
+static LARGE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LARGE_MAX / LARGE_UNIT)));
 
 #[cfg(test)]
 mod tests {
