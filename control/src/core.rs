@@ -145,6 +145,7 @@ impl Core {
         let mut parts = self.parts.lock().await;
         let change = parts.ports.prepare(self, &configuration.global).await.map_err(ChangeError::Failed)?;
         parts.ports.commit(change);
+        self.keyring.retain(&parts.ports.certificates(rtsps_files(&configuration)));
         Ok(())
     }
 
@@ -317,7 +318,7 @@ impl Core {
         self.apply_logs(after).await?;
         if let Err(error) = self.engine.apply(settings.clone()) {
             // It had those destinations a moment ago.
-            let _ = self.apply_logs(&before).await;
+            let _ = self.apply_logs(before).await;
             return Err(error.into());
         }
         parts.ports.commit(change);
