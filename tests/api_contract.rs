@@ -5,7 +5,7 @@ use headwater_tests::process::Process;
 use headwater_tests::publisher::Publisher;
 use headwater_tests::reader::Reader;
 use headwater_tests::server::{Launch, Server};
-use headwater_tests::{certificate, http, media, peer, root};
+use headwater_tests::{certificate, http, media, peer, root, workspace};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -21,6 +21,8 @@ fn schemathesis_finds_the_document_honest() -> Result<()> {
     command.arg("--config-file").arg(clients.join("schemathesis.toml"));
     command.args(["--no-color", "run", &server.http("api", "/v3/openapi.json")]);
     command.env("SCHEMATHESIS_HOOKS", clients.join("schemathesis_hooks.py"));
+    // It leaves folders of its own where it runs.
+    command.current_dir(workspace());
     let mut schemathesis = Process::spawn("schemathesis", command)?;
     let status = schemathesis.wait(Duration::from_secs(120))?;
     ensure!(status.success(), "{}", schemathesis.stdout());

@@ -6,7 +6,7 @@
 
 use crate::api::reload::ReloadStatus;
 use crate::auth::Authority;
-use crate::config::{Configuration, Faults, Loaded, Source, digest};
+use crate::config::{Configuration, Faults, Loaded, Source, digest, read_file};
 use crate::engine_settings;
 use crate::hooks::HookCounters;
 use crate::http::counters::HttpCounters;
@@ -219,8 +219,9 @@ impl Core {
         let core = Arc::clone(self);
         let reload = tokio::spawn(async move {
             let mut parts = core.parts.lock().await;
-            if let (Some(file), Some(known)) = (parts.file.clone(), parts.digest)
-                && let Ok(Ok(text)) = elsewhere(move || std::fs::read(file)).await
+            let refused = core.reload.load().refused.is_some();
+            if let (Some(file), Some(known), false) = (parts.file.clone(), parts.digest, refused)
+                && let Ok(Ok(text)) = elsewhere(move || read_file(&file)).await
                 && digest(&text) == known
             {
                 return Ok(());

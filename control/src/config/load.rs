@@ -153,21 +153,7 @@ impl Source {
         let fail = |message: String| {
             Faults(vec![Fault { file: Some(file.to_path_buf()), message, ..Fault::default() }])
         };
-        // Encrypted, it is longer than its text.
-        let most = yaml::BYTES_MAX as u64 * 2;
-        let mut bytes = Vec::new();
-        if std::fs::metadata(file).is_ok_and(|found| !found.is_file()) {
-            return Err(fail("is no regular file".to_owned()));
-        }
-        File::open(file)
-            .and_then(|open| {
-                let length = open.metadata()?.len();
-                if length > most {
-                    return Err(std::io::Error::other(format!("it has {} MiB", length >> 20)));
-                }
-                open.take(most).read_to_end(&mut bytes)
-            })
-            .map_err(|error| fail(format!("cannot be read: {error}")))?;
+        let mut bytes = read_file(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
         let digest = digest(&bytes);
         let variable = |name: &str| self.environment.iter().find(|(known, _)| known == name);
         if let Some((name, key)) = KEYS.into_iter().find_map(variable) {
@@ -194,6 +180,26 @@ pub(super) fn load(
     arguments: &[String],
 ) -> Result<Loaded, Faults> {
     Source::new(place, environment, arguments).load()
+}
+
+/// Reads a configuration file, if it can be one.
+///
+/// # Errors
+/// It cannot be read, is no regular file, or is too long.
+pub(crate) fn read_file(file: &Path) -> std::io::Result<Vec<u8>> {
+    // Encrypted, it is longer than its text.
+    let most = yaml::BYTES_MAX as u64 * 2;
+    // Opening a pipe would wait for its other end.
+    let found = std::fs::metadata(file)?;
+    if !found.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    if found.len() > most {
+        return Err(std::io::Error::other(format!("it has {} MiB", found.len() >> 20)));
+    }
+    let mut bytes = Vec::new();
+    File::open(file)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Tells whether a file's content is the same.

@@ -26,7 +26,7 @@ pub(crate) use deprecated::old_spellings;
 pub(crate) use keys::{Effect, Global, PathConfiguration};
 #[cfg(test)]
 use load::load;
-pub(crate) use load::{Loaded, Source, digest};
+pub(crate) use load::{Loaded, Source, digest, read_file};
 pub(crate) use print::{default_file, reference};
 
 use serde_json::{Map, Value};

@@ -74,6 +74,8 @@ fn configuration(global: Global, paths: Vec<(&str, PathConfiguration)>) -> Arc<C
 }
 
 fn dispatcher(configuration: Arc<Configuration>) -> Dispatcher {
+    // As the server does: children would inherit it if SIGINT were ignored here, and a shell could not trap it.
+    let _ = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
     let mut dispatcher = Dispatcher::new(Arc::new(HookCounters::default()));
     dispatcher.runner.set_restart_pause(Duration::from_millis(10));
     dispatcher.configure(configuration);
