@@ -110,7 +110,7 @@ fn the_api_answers_at_once_while_a_shard_is_saturated() -> Result<()> {
     let program = if beside.exists() { beside } else { built };
     let mut command = Command::new(&program);
     command.args(
-        "fanout --protocol rtsp-udp --readers 400 --bitrate 20M --rounds 1 --seconds 40 --warmup 1"
+        "fanout --protocol rtsp-udp --readers 1000 --bitrate 20M --rounds 1 --seconds 40 --warmup 1"
             .split(' '),
     );
     command.args("--no-floor --sample 8".split(' '));
