@@ -124,8 +124,7 @@ fn malformed_files_change_nothing_at_a_reload() -> Result<()> {
     viewer.advance(50)?;
     viewer.finish_whole()?;
     wait::until("memory to come back", Duration::from_secs(20), || {
-        // The allocator keeps some of what was freed.
-        Ok((server.resident_bytes()? < resident + GROWTH_MAX).then_some(()))
+        Ok((server.resident_bytes()? < resident + GROWTH_MAX / 2).then_some(()))
     })
     .with_context(|| format!("{resident} bytes before, {:?} now", server.resident_bytes()))?;
     publisher.tear_down()?;

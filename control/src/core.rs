@@ -292,12 +292,11 @@ impl Core {
             return Ok(());
         }
         let result = self.put_differences_in_force(parts, &before, after).await;
-        let (in_use, of) =
-            if result.is_ok() { (rtsps_files(after), after) } else { (rtsps_files(&before), &before) };
-        self.keyring.retain(&parts.ports.certificates(in_use));
+        let in_force = if result.is_ok() { after } else { &before };
+        self.keyring.retain(&parts.ports.certificates(rtsps_files(in_force)));
         result?;
         parts.watch_files(&self.keyring);
-        if before.global.shards != of.global.shards {
+        if before.global.shards != after.global.shards {
             tracing::warn!("shards: the number of shards changes only with a restart");
         }
         let keys: Vec<String> = differences.into_iter().map(|change| change.key).collect();
