@@ -1,6 +1,7 @@
 //! How jemalloc is set up, and what it can be asked for at run time.
 //!
-//! `background_thread:true` gives freed memory back to the system also while nobody allocates. `prof:true` compiles its profiler in; `prof_active:false` leaves it off until somebody asks for a heap profile.
+//! `background_thread:true` gives freed memory back to the system also while nobody allocates. `prof:true` compiles its
+//! profiler in; `prof_active:false` leaves it off until somebody asks for a heap profile.
 //! Then one allocation in 512 KiB (2^19) is sampled with its stack.
 
 #![allow(unsafe_code)]

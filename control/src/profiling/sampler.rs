@@ -4,7 +4,8 @@
 //! Why not the sampler of the crate `pprof` (we use its reports): with frame pointers it leaves out the function that
 //! was interrupted, and it reads stacks after a check that may be outdated. Here the interrupted instruction is the
 //! first frame, and stacks are copied by the kernel (process_vm_readv), which returns an error where a fault would be.
-//! A register that is no frame pointer, as in code of libc and aws-lc, ends the stack early or adds an unknown frame.
+//! Code of libc and aws-lc uses the frame pointer's register for other things, above all around system calls, where a
+//! server spends its time. Whoever does so has saved the caller's on the stack, and it is looked for there.
 //!
 //! Invariants: the handler takes no lock, allocates nothing, and writes only to places it has reserved; the handler,
 //! once installed, stays, so that a late signal never has its default effect, which would end the process.
@@ -23,6 +24,8 @@ const FRAMES_MAX: usize = 96;
 const WORDS_MAX: usize = 1 << 20;
 /// A frame farther than this from the stack pointer is none: no thread has a larger stack.
 const STACK_MAX: usize = 16 << 20;
+/// Words of the stack among which a saved frame pointer is looked for; what libc has around a system call is smaller.
+const SAVED_WORDS: usize = 64;
 /// Words before the frames: how many frames, and the thread's name.
 const HEAD: usize = 3;
 
@@ -206,29 +209,72 @@ fn walk(context: &libc::ucontext_t, frames: &mut [u64; FRAMES_MAX]) -> usize {
     let mut lowest = stack;
     // SAFETY: getpid cannot fail and touches no memory.
     let process = unsafe { libc::getpid() };
-    while count < FRAMES_MAX && frame >= lowest && frame - stack < STACK_MAX && frame.is_multiple_of(8) {
-        let Some([caller, return_address]) = read_pair(process, frame) else { break };
+    if !own_code().contains(&instruction)
+        && !caller_of(process, stack, frame).is_some_and(|(_, address)| own_code().contains(&address))
+        && let Some((return_address, saved)) = saved_frame(process, stack)
+    {
+        frames[1] = return_address as u64;
+        count = 2;
+        frame = saved;
+    }
+    while count < FRAMES_MAX && frame >= lowest {
+        let Some((caller, return_address)) = caller_of(process, stack, frame) else { break };
         // The start of a thread has no caller; an address in the first page is no code.
         if return_address < 4096 {
             break;
         }
-        frames[count] = return_address;
+        frames[count] = return_address as u64;
         count += 1;
         lowest = frame + 16;
-        frame = caller as usize;
+        frame = caller;
     }
     count
 }
 
-/// Copies the caller's frame pointer and the return address, without a fault if there is nothing.
-fn read_pair(process: libc::pid_t, address: usize) -> Option<[u64; 2]> {
-    let mut pair = [0_u64; 2];
-    let size = size_of_val(&pair);
-    let local = libc::iovec { iov_base: pair.as_mut_ptr().cast(), iov_len: size };
+/// The frame that `frame` points to, if that can be a frame: the caller's frame pointer and the return address.
+fn caller_of(process: libc::pid_t, stack: usize, frame: usize) -> Option<(usize, usize)> {
+    if frame < stack || frame - stack >= STACK_MAX || !frame.is_multiple_of(8) {
+        return None;
+    }
+    let [caller, return_address] = read_words::<2>(process, frame)?;
+    Some((caller as usize, return_address as usize))
+}
+
+/// Looks for what a function has saved that uses the frame pointer's register for something else: our caller's return
+/// address, and the frame pointer of that caller.
+fn saved_frame(process: libc::pid_t, stack: usize) -> Option<(usize, usize)> {
+    // Near the stack's end there are fewer words than that, but no system call is made there.
+    let words = read_words::<SAVED_WORDS>(process, stack)?;
+    words.iter().enumerate().find_map(|(at, &word)| {
+        let place = stack + at * size_of::<u64>();
+        let saved = word as usize;
+        let (_, outer) = caller_of(process, place + size_of::<u64>(), saved)?;
+        // Registers are saved below the return address of the call, which the saved frame lies above.
+        let between = (saved - place) / size_of::<u64>();
+        let return_address = words[at + 1..].iter().take(between).find(|word| own_code().contains(&(**word as usize)))?;
+        own_code().contains(&outer).then_some((*return_address as usize, saved))
+    })
+}
+
+/// Where this program's own code lies, which keeps frame pointers.
+fn own_code() -> std::ops::Range<usize> {
+    unsafe extern "C" {
+        /// The first byte of the program, and the first after its code; the linker defines both.
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    (&raw const __executable_start).addr()..(&raw const etext).addr()
+}
+
+/// Copies words of this process's memory, without a fault if there is nothing.
+fn read_words<const N: usize>(process: libc::pid_t, address: usize) -> Option<[u64; N]> {
+    let mut words = [0_u64; N];
+    let size = size_of_val(&words);
+    let local = libc::iovec { iov_base: words.as_mut_ptr().cast(), iov_len: size };
     let remote = libc::iovec { iov_base: ptr::without_provenance_mut(address), iov_len: size };
-    // SAFETY: the kernel writes at most `size` bytes to `pair`, and checks `address` itself.
+    // SAFETY: the kernel writes at most `size` bytes to `words`, and checks `address` itself.
     let copied = unsafe { libc::process_vm_readv(process, &raw const local, 1, &raw const remote, 1, 0) };
-    (copied == size as isize).then_some(pair)
+    (copied == size as isize).then_some(words)
 }
 
 /// Instruction, stack and frame pointer.
