@@ -251,7 +251,8 @@ fn saved_frame(process: libc::pid_t, stack: usize) -> Option<(usize, usize)> {
         let (_, outer) = caller_of(process, place + size_of::<u64>(), saved)?;
         // Registers are saved below the return address of the call, which the saved frame lies above.
         let between = (saved - place) / size_of::<u64>();
-        let return_address = words[at + 1..].iter().take(between).find(|word| own_code().contains(&(**word as usize)))?;
+        let return_address =
+            words[at + 1..].iter().take(between).find(|word| own_code().contains(&(**word as usize)))?;
         own_code().contains(&outer).then_some((*return_address as usize, saved))
     })
 }
