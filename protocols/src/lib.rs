@@ -15,3 +15,4 @@ pub mod rtp;
 pub mod rtsp;
 pub mod sdp;
 pub mod track;
+pub mod unit;

@@ -2,7 +2,9 @@
 //!
 //! A [`Track`] is neutral: SDP, and later FLV, MPEG-TS and MP4, are read into it and written from it.
 
+use crate::codec::Configuration;
 use std::fmt;
+use std::sync::Arc;
 
 /// The medium of a track, as SDP's `m=` line names it (RFC 8866, section 5.14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +37,8 @@ pub enum Codec {
     /// MPEG-1 and MPEG-2 audio, layers I to III (RFC 2250).
     MpegAudio,
     Ac3,
+    /// Has no RTP payload format: readers over RTP go without it.
+    Flac,
     /// G.711 µ-law.
     Pcmu,
     /// G.711 A-law.
@@ -74,6 +78,23 @@ pub struct Track {
     pub attributes: Vec<Box<str>>,
 }
 
+/// A track with what its decoder must know, where that is known already: what demuxers find and muxers are given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elementary {
+    pub track: Track,
+    /// `None` while only the units can tell, as with H.264 announced without parameter sets.
+    pub configuration: Option<Arc<Configuration>>,
+}
+
+/// A track that a form cannot carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Index of the track in what the muxer was given.
+    pub track: usize,
+    /// Why, for the log and the API: "the client did not offer it", "FLV has no place for it".
+    pub reason: &'static str,
+}
+
 impl Track {
     /// Whether readers of `self` can go on with `other` in its place: same medium, codec, clock, channels and decoder
     /// parameters. The payload type and attributes may differ, since packets are rewritten to what readers were told.
@@ -103,6 +124,7 @@ impl fmt::Display for Codec {
             Codec::Opus => "Opus",
             Codec::MpegAudio => "MPEG-1/2 Audio",
             Codec::Ac3 => "AC-3",
+            Codec::Flac => "FLAC",
             Codec::Pcmu | Codec::Pcma => "G711",
             Codec::G722 => "G722",
             Codec::G726 => "G726",

@@ -9,6 +9,7 @@
 //! that keeps packets starts a reader there. Which later packets of a picture answer `true` differs by codec.
 
 mod av1;
+pub mod configuration;
 mod h264;
 mod h265;
 mod mjpeg;
@@ -16,6 +17,8 @@ mod mpeg4_video;
 mod mpeg_video;
 mod vp8;
 mod vp9;
+
+pub use configuration::Configuration;
 
 use crate::track::Codec;
 
@@ -60,6 +63,7 @@ impl RandomAccess {
             | Codec::Opus
             | Codec::MpegAudio
             | Codec::Ac3
+            | Codec::Flac
             | Codec::Pcmu
             | Codec::Pcma
             | Codec::G722

@@ -131,6 +131,7 @@ pub(super) fn rtpmap_of(codec: &Codec, clock_rate: u32, channels: u16) -> Option
         Codec::MpegTs => "MP2T",
         // The bit rate is part of the name, and only the announcement knows it.
         Codec::G726 => return None,
+        Codec::Flac => return None,
         Codec::Other(name) => name,
     };
     // RFC 7587, section 7: Opus is always announced with two channels.
