@@ -7,6 +7,7 @@
 //! Everything read from a peer is hostile. A parser returns a value or an error; it never panics and never allocates
 //! in proportion to a length it has not checked. The bounds are in [`limits`].
 
+pub mod amf0;
 pub mod codec;
 pub mod limits;
 pub mod proxy_protocol;

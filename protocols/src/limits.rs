@@ -37,3 +37,9 @@ pub const PROXY_V1_BYTES_MAX: usize = 107;
 /// Extensions of one header of version 2 of the PROXY protocol, in bytes. Cloud balancers send up to a few hundred; TLS names and
 /// certificates fit too.
 pub const PROXY_TLV_BYTES_MAX: usize = 4096;
+/// Depth of nested AMF0 values. Commands need two, `onMetaData` with its track map of Enhanced RTMP three.
+pub const AMF0_DEPTH_MAX: usize = 16;
+/// AMF0 values of one message, nested ones too. `onMetaData` of a file with a key frame index has up to a few thousand.
+pub const AMF0_VALUES_MAX: usize = 8192;
+/// Longest name of an AMF0 property, in bytes: names are words.
+pub const AMF0_NAME_BYTES_MAX: usize = 1024;

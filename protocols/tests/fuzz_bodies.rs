@@ -16,6 +16,11 @@ const INPUT_BYTES_MAX: usize = 4096;
 const EXECUTION_SECONDS_MAX: u64 = 5;
 
 #[test]
+fn amf0() {
+    run("amf0");
+}
+
+#[test]
 fn codec() {
     run("codec");
 }

@@ -4,6 +4,7 @@
 //! A body panics when a promise is broken. It turns its bytes into input that gets past the first check, rather than
 //! hoping for it.
 
+pub mod amf0;
 pub mod codec;
 pub mod proxy_protocol;
 pub mod reorder;
@@ -17,6 +18,7 @@ pub type Body = fn(&[u8]);
 
 /// Name (of the target and of its folder of seeds) and body.
 pub const TARGETS: &[(&str, Body)] = &[
+    ("amf0", amf0::amf0),
     ("codec", codec::codec),
     ("proxy_protocol", proxy_protocol::proxy_protocol),
     ("reorder", reorder::reorder),
