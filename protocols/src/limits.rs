@@ -43,3 +43,13 @@ pub const AMF0_DEPTH_MAX: usize = 16;
 pub const AMF0_VALUES_MAX: usize = 8192;
 /// Longest name of an AMF0 property, in bytes: names are words.
 pub const AMF0_NAME_BYTES_MAX: usize = 1024;
+/// One unit put together from RTP packets, in bytes: an 8K intra picture at the highest H.265 levels stays below.
+pub const RTP_UNIT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// RTP packets of one fragmented part: as many as the bytes above make at 1 KiB each.
+pub const RTP_UNIT_PACKETS_MAX: usize = 16 * 1024;
+/// Parts (NAL units, OBUs) of one unit put together from RTP packets: the highest levels of H.264 and H.265 allow 600 slices.
+pub const RTP_UNIT_PARTS_MAX: usize = 1024;
+/// Smallest payload the packetizers work with, in bytes: the headers and tables of a JPEG picture, and some of the picture.
+pub const RTP_PAYLOAD_BYTES_MIN: usize = 256;
+/// Largest payload the packetizers work with, in bytes: what fits a UDP datagram, or an interleaved frame of RTSP.
+pub const RTP_PAYLOAD_BYTES_MAX: usize = 65_000;
