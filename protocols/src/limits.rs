@@ -53,3 +53,17 @@ pub const RTP_UNIT_PARTS_MAX: usize = 1024;
 pub const RTP_PAYLOAD_BYTES_MIN: usize = 256;
 /// Largest payload the packetizers work with, in bytes: what fits a UDP datagram, or an interleaved frame of RTSP.
 pub const RTP_PAYLOAD_BYTES_MAX: usize = 65_000;
+/// Longest RTMP message of an admitted publisher, in bytes: ten times the largest key frame seen (4K at 100 Mbit/s, 1 MiB).
+pub const RTMP_MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Longest RTMP message of a client that is not admitted yet, in bytes: commands with long tokens fit in a tenth of this.
+pub const RTMP_COMMAND_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of all unfinished messages of one RTMP connection together: one of the longest, and what interleaves with it.
+pub const RTMP_BUFFERED_BYTES_MAX: usize = RTMP_MESSAGE_BYTES_MAX + 2 * 1024 * 1024;
+/// Chunk streams of one RTMP connection. Encoders use up to eight.
+pub const RTMP_CHUNK_STREAMS_MAX: usize = 64;
+/// Bytes an RTMP client may send ahead while its command waits for the caller's decision: four seconds at 500 kbit/s.
+pub const RTMP_AHEAD_BYTES_MAX: usize = 256 * 1024;
+/// Longest wait of an RTMP client for each answer, in milliseconds: on-demand sources take up to ten seconds to start.
+pub const RTMP_RESPONSE_TIMEOUT_MS: u64 = 15_000;
+/// Entries of a FourCC list or map of an RTMP client's `connect` that are looked at; Enhanced RTMP defines eleven.
+pub const RTMP_FOURCCS_MAX: usize = 32;
