@@ -12,6 +12,7 @@ pub mod codec;
 pub mod limits;
 pub mod proxy_protocol;
 pub mod rtcp;
+pub mod rtmp;
 pub mod rtp;
 pub mod rtsp;
 pub mod sdp;
