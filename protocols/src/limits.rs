@@ -67,3 +67,11 @@ pub const RTMP_AHEAD_BYTES_MAX: usize = 256 * 1024;
 pub const RTMP_RESPONSE_TIMEOUT_MS: u64 = 15_000;
 /// Entries of a FourCC list or map of an RTMP client's `connect` that are looked at; Enhanced RTMP defines eleven.
 pub const RTMP_FOURCCS_MAX: usize = 32;
+/// NAL units or OBUs of one access unit. Slices of a packet's size in a picture of a megabyte are 700.
+pub const UNIT_PARTS_MAX: usize = 4096;
+/// Picture parameter sets of one H.264 or H.265 track that are followed: the records of MP4 count them in a byte or less, encoders send up to five.
+pub const PICTURE_PARAMETER_SETS_MAX: usize = 32;
+/// Bytes of one parameter set or sequence header. Those of cameras have 50; scaling lists make it a few hundred.
+pub const PARAMETER_SET_BYTES_MAX: usize = 4096;
+/// Pictures that come before one which is shown before them (H.264, A.3.1; H.265, A.4.2: a decoded picture buffer has 16).
+pub const REORDERED_PICTURES_MAX: usize = 16;

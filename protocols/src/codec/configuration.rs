@@ -3,6 +3,8 @@
 //! Read from SDP (`a=fmtp`), from the records of FLV and MP4 (`avcC`, `hvcC`, …), from the tables of MPEG-TS, or from the
 //! units themselves; written to all of these. The functions that do it are in the codecs' own files.
 
+use super::{h264, h265, mpeg_video, mpeg4_video, opus};
+use crate::track::Codec;
 use bytes::Bytes;
 
 /// The parameters of one track.
@@ -144,3 +146,102 @@ pub struct Samples {
 
 /// The clock of every video track and of metadata, in Hz.
 pub const VIDEO_CLOCK_RATE: u32 = 90_000;
+
+impl Configuration {
+    pub fn codec(&self) -> Codec {
+        match self {
+            Configuration::H264(_) => Codec::H264,
+            Configuration::H265(_) => Codec::H265,
+            Configuration::Av1(_) => Codec::Av1,
+            Configuration::Vp9(_) => Codec::Vp9,
+            Configuration::Vp8(_) => Codec::Vp8,
+            Configuration::Mjpeg(_) => Codec::Mjpeg,
+            Configuration::Mpeg4Video { .. } => Codec::Mpeg4Video,
+            Configuration::MpegVideo { .. } => Codec::MpegVideo,
+            Configuration::Aac(_) => Codec::Aac,
+            Configuration::Opus(_) => Codec::Opus,
+            Configuration::Flac(_) => Codec::Flac,
+            Configuration::MpegAudio(_) => Codec::MpegAudio,
+            Configuration::Ac3(_) => Codec::Ac3,
+            Configuration::Pcmu(_) => Codec::Pcmu,
+            Configuration::Pcma(_) => Codec::Pcma,
+            Configuration::Lpcm(samples) => Codec::Lpcm { bits: samples.bits },
+            Configuration::Klv => Codec::Klv,
+        }
+    }
+
+    /// The codec as the `codecs` parameter of MP4 and HLS names it (RFC 6381); `None` for those without a name there.
+    pub fn codec_string(&self) -> Option<String> {
+        Some(match self {
+            Configuration::H264(h264) => {
+                let [profile, constraints, level] = h264.profile_level();
+                format!("avc1.{profile:02x}{constraints:02x}{level:02x}")
+            }
+            Configuration::H265(h265) => h265.codec_string()?,
+            Configuration::Av1(av1) => av1.codec_string(),
+            Configuration::Vp9(vp9) => vp9.codec_string(),
+            Configuration::Vp8(_) => "vp08.00.10.08".to_owned(),
+            Configuration::Mpeg4Video { headers } => {
+                format!("mp4v.20.{}", mpeg4_video::profile_level(headers).unwrap_or(1))
+            }
+            // Object type indications of ISO/IEC 14496-1, table 5: MPEG-2 video of main profile, MPEG-2 and MPEG-1 audio.
+            Configuration::MpegVideo { .. } => "mp4v.61".to_owned(),
+            Configuration::Aac(aac) => format!("mp4a.40.{}", aac.object_type),
+            // Audio object types of ISO/IEC 14496-3: 32 to 34 are the layers.
+            Configuration::MpegAudio(audio) => format!("mp4a.40.{}", 31 + audio.layer),
+            Configuration::Opus(_) => "opus".to_owned(),
+            Configuration::Flac(_) => "fLaC".to_owned(),
+            Configuration::Ac3(_) => "ac-3".to_owned(),
+            Configuration::Lpcm(_) => "ipcm".to_owned(),
+            Configuration::Mjpeg(_)
+            | Configuration::Pcmu(_)
+            | Configuration::Pcma(_)
+            | Configuration::Klv => return None,
+        })
+    }
+
+    /// The size of the picture; `None` for audio and metadata, and where the parameters cannot be read.
+    pub fn picture(&self) -> Option<Picture> {
+        let picture = match self {
+            Configuration::H264(h264) => h264::SequenceParameterSet::parse(&h264.sps)?.picture,
+            Configuration::H265(h265) => h265::SequenceParameterSet::parse(&h265.sps)?.picture,
+            Configuration::Av1(av1) => av1.header().picture,
+            Configuration::Vp9(vp9) => vp9.picture,
+            Configuration::Vp8(picture) | Configuration::Mjpeg(picture) => *picture,
+            Configuration::Mpeg4Video { headers } => mpeg4_video::picture(headers)?,
+            Configuration::MpegVideo { headers } => mpeg_video::picture(headers)?,
+            _ => return None,
+        };
+        (picture.width > 0 && picture.height > 0).then_some(picture)
+    }
+
+    /// Audio samples per second, of the core with AAC; `None` for video and metadata.
+    pub fn sample_rate(&self) -> Option<u32> {
+        match self {
+            Configuration::Aac(aac) => Some(aac.sample_rate),
+            Configuration::Opus(_) => Some(opus::SAMPLE_RATE),
+            Configuration::Flac(flac) => Some(flac.sample_rate),
+            Configuration::MpegAudio(audio) => Some(audio.sample_rate),
+            Configuration::Ac3(ac3) => Some(ac3.sample_rate),
+            Configuration::Pcmu(samples) | Configuration::Pcma(samples) | Configuration::Lpcm(samples) => {
+                Some(samples.sample_rate)
+            }
+            _ => None,
+        }
+    }
+
+    /// Audio channels; `None` for video and metadata.
+    pub fn channels(&self) -> Option<u16> {
+        match self {
+            Configuration::Aac(aac) => Some(aac.channels),
+            Configuration::Opus(opus) => Some(opus.channels),
+            Configuration::Flac(flac) => Some(flac.channels),
+            Configuration::MpegAudio(audio) => Some(audio.channels),
+            Configuration::Ac3(ac3) => Some(ac3.channels),
+            Configuration::Pcmu(samples) | Configuration::Pcma(samples) | Configuration::Lpcm(samples) => {
+                Some(samples.channels)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,98 +1,41 @@
-//! What the engine needs to know inside RTP payloads: where decoding can start.
+//! Codecs, as far as conversion and routing need them: where decoding can start, what a decoder must know before it
+//! starts, and when each picture is decoded. Nothing here decodes a picture or a sample.
 //!
-//! One file per codec, each with the payload format's RFC. Nothing is reassembled: an answer comes from one packet's
-//! first bytes, at most from one pass over its headers, so a packet costs a few nanoseconds. Wrong bytes are "not a
-//! start", never an error: the server passes on what it does not understand.
+//! - [`RandomAccess`] looks into RTP payloads as they pass.
+//! - [`Configuration`] is what a decoder must know; the codecs' modules read it from records and streams and write it.
+//! - [`nal`] and [`obu`] take byte streams apart. [`Assembler`] makes [`AccessUnit`](crate::unit::AccessUnit)s of what
+//!   demuxers and depacketizers found, with the same promises whatever the protocol; [`DecodeTimes`] is its clock.
 //!
-//! An answer of `true` is about the picture the packet belongs to. Parameter sets and delimiters that come in packets
-//! of their own before it answer `false`: the picture starts at the first packet with the same timestamp, and a caller
-//! that keeps packets starts a reader there. Which later packets of a picture answer `true` differs by codec.
+//! One file or folder per codec, each with its specification. Wrong bytes are an [`Error`] or "not found": a session
+//! never ends for what is inside a picture.
 
-mod av1;
+pub mod aac;
+pub mod ac3;
+mod announcement;
+mod assembler;
+pub mod av1;
+mod bits;
 pub mod configuration;
-mod h264;
-mod h265;
-mod mjpeg;
-mod mpeg4_video;
-mod mpeg_video;
-mod vp8;
-mod vp9;
+mod decode_times;
+mod error;
+pub mod flac;
+pub mod h264;
+pub mod h265;
+pub mod latm;
+pub mod mjpeg;
+pub mod mpeg4_video;
+pub mod mpeg_audio;
+pub mod mpeg_video;
+pub mod nal;
+pub mod obu;
+pub mod opus;
+mod parameter_sets;
+mod random_access;
+pub mod vp8;
+pub mod vp9;
 
+pub use assembler::Assembler;
 pub use configuration::Configuration;
-
-use crate::track::Codec;
-
-/// Whether a reader can start here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    Random,
-    Other,
-}
-
-/// Finds the random access points of one track in its RTP payloads.
-#[derive(Clone, Debug)]
-pub struct RandomAccess(Inspector);
-
-#[derive(Clone, Debug)]
-enum Inspector {
-    /// Audio, metadata, and what is only passed through: each packet is a start.
-    Every,
-    H264,
-    H265,
-    Av1(av1::RandomAccess),
-    Vp8,
-    Vp9,
-    Mjpeg,
-    Mpeg4Video,
-    MpegVideo,
-}
-
-impl RandomAccess {
-    pub fn new(codec: &Codec) -> RandomAccess {
-        RandomAccess(match codec {
-            Codec::H264 => Inspector::H264,
-            Codec::H265 => Inspector::H265,
-            Codec::Av1 => Inspector::Av1(av1::RandomAccess::default()),
-            Codec::Vp8 => Inspector::Vp8,
-            Codec::Vp9 => Inspector::Vp9,
-            Codec::Mjpeg => Inspector::Mjpeg,
-            Codec::Mpeg4Video => Inspector::Mpeg4Video,
-            Codec::MpegVideo => Inspector::MpegVideo,
-            Codec::Aac
-            | Codec::AacLatm
-            | Codec::Opus
-            | Codec::MpegAudio
-            | Codec::Ac3
-            | Codec::Flac
-            | Codec::Pcmu
-            | Codec::Pcma
-            | Codec::G722
-            | Codec::G726
-            | Codec::Lpcm { .. }
-            | Codec::Vorbis
-            | Codec::Speex
-            | Codec::Klv
-            | Codec::MpegTs
-            | Codec::Other(_) => Inspector::Every,
-        })
-    }
-
-    /// Whether the packet shows that its picture is one decoding can start at. `payload` is what
-    /// [`crate::rtp::Packet::payload`] gives, `marker` its marker bit. Packets are given in order, each once.
-    pub fn inspect(&mut self, payload: &[u8], marker: bool) -> bool {
-        match &mut self.0 {
-            Inspector::Every => true,
-            Inspector::H264 => h264::is_random_access(payload),
-            Inspector::H265 => h265::is_random_access(payload),
-            Inspector::Av1(state) => state.inspect(payload, marker),
-            Inspector::Vp8 => vp8::is_random_access(payload),
-            Inspector::Vp9 => vp9::is_random_access(payload),
-            Inspector::Mjpeg => mjpeg::is_random_access(payload),
-            Inspector::Mpeg4Video => mpeg4_video::is_random_access(payload),
-            Inspector::MpegVideo => mpeg_video::is_random_access(payload),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;
+pub use decode_times::DecodeTimes;
+pub use error::Error;
+pub use random_access::{Access, RandomAccess};

@@ -1,12 +1,54 @@
-//! MPEG-1 and MPEG-2 video (payload format: RFC 2250, section 3.4).
+//! MPEG-1 and MPEG-2 video: start codes and headers (ISO/IEC 13818-2, 6.2).
 
-const PICTURE_TYPE_INTRA: u8 = 1;
+use super::configuration::Picture;
+use bytes::Bytes;
 
-/// Whether the payload belongs to an intra-coded picture: every packet of it tells.
-///
-/// ```text
-/// |   MBZ   |T|         TR        |AN|N|S|B|E|  P  | | BFC | | FFC |
-/// ```
-pub(super) fn is_random_access(payload: &[u8]) -> bool {
-    payload.first_chunk::<4>().is_some_and(|header| header[2] & 0x07 == PICTURE_TYPE_INTRA)
+const PICTURE: u8 = 0x00;
+const SEQUENCE: u8 = 0xB3;
+const GROUP: u8 = 0xB8;
+const INTRA: u8 = 1;
+const BIDIRECTIONAL: u8 = 3;
+
+/// Where the start code of one of `kinds` begins, and its kind.
+pub(super) fn start_code(bytes: &[u8], kinds: impl Fn(u8) -> bool) -> Option<(usize, u8)> {
+    let mut at = 0;
+    while let Some(&[a, b, c, kind]) = bytes.get(at..at + 4).and_then(|window| window.first_chunk::<4>()) {
+        if (a, b, c) == (0, 0, 1) && kinds(kind) {
+            return Some((at, kind));
+        }
+        at += if c > 1 { 3 } else { 1 };
+    }
+    None
+}
+
+/// `picture_coding_type` of the first picture.
+fn coding_type(frame: &[u8]) -> Option<u8> {
+    let (at, _) = start_code(frame, |kind| kind == PICTURE)?;
+    frame.get(at + 5).map(|byte| byte >> 3 & 7)
+}
+
+/// Whether decoding can start here: an intra-coded picture.
+pub fn is_random_access(frame: &[u8]) -> bool {
+    coding_type(frame) == Some(INTRA)
+}
+
+/// Whether the picture refers to one shown after it.
+pub(super) fn is_bidirectional(frame: &[u8]) -> bool {
+    coding_type(frame) == Some(BIDIRECTIONAL)
+}
+
+/// The sequence header that a frame begins with and its extensions; `None` where there is none.
+pub fn headers(frame: &Bytes) -> Option<Bytes> {
+    let (start, _) =
+        start_code(frame, |kind| matches!(kind, SEQUENCE | PICTURE)).filter(|(_, kind)| *kind == SEQUENCE)?;
+    let length = start_code(&frame[start..], |kind| matches!(kind, PICTURE | GROUP))?.0;
+    Some(frame.slice(start..start + length))
+}
+
+/// The size a sequence header says, the upper bits of its extension left out: they are 0 up to 4095 pixels.
+pub fn picture(headers: &[u8]) -> Option<Picture> {
+    let (at, _) = start_code(headers, |kind| kind == SEQUENCE)?;
+    let &[a, b, c] = headers.get(at + 4..)?.first_chunk::<3>()?;
+    let (a, b, c) = (u32::from(a), u32::from(b), u32::from(c));
+    Some(Picture { width: a << 4 | b >> 4, height: (b & 0x0F) << 8 | c })
 }

@@ -1,38 +1,23 @@
-//! VP8 (payload format: RFC 7741, section 4.2; frame header: RFC 6386, section 9.1).
+//! VP8: the frame header (RFC 6386, 9.1).
 
-/// Whether the payload starts a key frame. Only a frame's first packet tells.
+use super::configuration::Picture;
+
+/// The size a key frame says; `None` for other frames.
 ///
 /// ```text
-/// |X|R|N|S|R| PID |   the descriptor
-/// |I|L|T|K| RSV   |   X: which of these follow
-/// |M| PictureID   |   I: 7 or, with M, 15 bits
-/// |   TL0PICIDX   |   L
-/// |TID|Y| KEYIDX  |   T or K
-/// |Size0|H| VER |P|   of the frame: P is 0 for a key frame
+/// |Size0|H| VER |P|   P is 0 for a key frame
+/// |     Size1     |     Size2     |      9D       |      01       |      2A       |
+/// |         width (14, little-endian), scale      |        height, scale          |
 /// ```
-pub(super) fn is_random_access(payload: &[u8]) -> bool {
-    starts_key_frame(payload).unwrap_or(false)
+pub fn picture(frame: &[u8]) -> Option<Picture> {
+    let &[first, _, _, 0x9D, 0x01, 0x2A, w0, w1, h0, h1] = frame.first_chunk::<10>()? else {
+        return None;
+    };
+    let size = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3FFF);
+    (first & 1 == 0).then(|| Picture { width: size(w0, w1), height: size(h0, h1) })
 }
 
-fn starts_key_frame(payload: &[u8]) -> Option<bool> {
-    let (&descriptor, mut rest) = payload.split_first()?;
-    let starts_frame = descriptor & 0x10 != 0 && descriptor & 0x07 == 0;
-    if !starts_frame {
-        return Some(false);
-    }
-    if descriptor & 0x80 != 0 {
-        let (&fields, after) = rest.split_first()?;
-        rest = after;
-        if fields & 0x80 != 0 {
-            let picture_id_bytes = if rest.first()? & 0x80 != 0 { 2 } else { 1 };
-            rest = rest.get(picture_id_bytes..)?;
-        }
-        if fields & 0x40 != 0 {
-            rest = rest.get(1..)?;
-        }
-        if fields & 0x30 != 0 {
-            rest = rest.get(1..)?;
-        }
-    }
-    Some(rest.first()? & 0x01 == 0)
+/// Whether decoding can start at this frame.
+pub fn is_random_access(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first & 1 == 0)
 }

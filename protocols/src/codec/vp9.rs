@@ -1,72 +1,103 @@
-//! VP9 (payload format: RFC 9628, section 4.2; frame header: VP9 bitstream specification, 6.2).
+//! VP9: the uncompressed header (VP9 specification, 6.2) and the `vpcC` record ("VP Codec ISO Media File Format
+//! Binding", 2.2).
 
-const PICTURE_ID: u8 = 0x80;
-const PREDICTED: u8 = 0x40;
-const LAYERS: u8 = 0x20;
-const FLEXIBLE: u8 = 0x10;
-const BEGINS: u8 = 0x08;
-const STRUCTURE: u8 = 0x02;
+use super::Error;
+use super::bits::Bits;
+use super::configuration::{Picture, Vp9};
+use bytes::Bytes;
 
-/// Whether the payload begins a key frame of the base layer. Only the first packet of that layer frame tells.
-///
-/// That nothing before it is predicted from (P 0) is not enough: intra-only frames leave references unset, and the
-/// payloaders of pion and webrtc-rs never set P. So the frame's own header decides.
-///
-/// ```text
-/// |I|P|L|F|B|E|V|Z|   the descriptor
-/// |M| PictureID   |   I: 7 or, with M, 15 bits
-/// | TID |U| SID |D|   L: temporal and spatial layer
-/// |   TL0PICIDX   |   L and not F
-/// | P_DIFF      |N|   P and F
-/// | N_S |Y|G|-|-|-|   V: the scalability structure
-/// ```
-pub(super) fn is_random_access(payload: &[u8]) -> bool {
-    begins_key_frame(payload).unwrap_or(false)
-}
+const SYNC_CODE: u32 = 0x49_83_42;
+const CS_RGB: u32 = 7;
+/// Levels of 10 times their number, and the largest picture of each in luma samples (VP9, annex A).
+const LEVELS: [(u8, u64); 14] = [
+    (10, 36_864),
+    (11, 73_728),
+    (20, 122_880),
+    (21, 245_760),
+    (30, 552_960),
+    (31, 983_040),
+    (40, 2_228_224),
+    (41, 2_228_224),
+    (50, 8_912_896),
+    (51, 8_912_896),
+    (52, 8_912_896),
+    (60, 35_651_584),
+    (61, 35_651_584),
+    (62, 35_651_584),
+];
 
-fn begins_key_frame(payload: &[u8]) -> Option<bool> {
-    let (&descriptor, mut rest) = payload.split_first()?;
-    if descriptor & BEGINS == 0 || descriptor & PREDICTED != 0 {
-        return Some(false);
-    }
-    if descriptor & PICTURE_ID != 0 {
-        let picture_id_bytes = if rest.first()? & 0x80 != 0 { 2 } else { 1 };
-        rest = rest.get(picture_id_bytes..)?;
-    }
-    if descriptor & LAYERS != 0 {
-        let spatial = rest.first()? >> 1 & 0x07;
-        if spatial != 0 {
-            return Some(false);
+impl Vp9 {
+    /// Reads the beginning of a key frame; `None` for all others. Of a superframe the first frame counts.
+    pub fn parse(frame: &[u8]) -> Option<Vp9> {
+        let bits = &mut Bits::new(frame);
+        if bits.bits(2)? != 2 {
+            return None;
         }
-        rest = rest.get(if descriptor & FLEXIBLE == 0 { 2 } else { 1 }..)?;
-    }
-    if descriptor & STRUCTURE != 0 {
-        rest = skip_structure(rest)?;
-    }
-    rest.first().map(|&first| is_key_frame(first))
-}
-
-/// Steps over the scalability structure (RFC 9628, 4.2.1): with Y four bytes of size for each of N_S + 1 layers; with
-/// G a count of pictures, and for each a byte that tells how many P_DIFF bytes follow it.
-fn skip_structure(bytes: &[u8]) -> Option<&[u8]> {
-    let (&fields, mut rest) = bytes.split_first()?;
-    if fields & 0x10 != 0 {
-        rest = rest.get(4 * (usize::from(fields >> 5) + 1)..)?;
-    }
-    if fields & 0x08 != 0 {
-        let (&pictures, after) = rest.split_first()?;
-        rest = after;
-        for _ in 0..pictures {
-            let references = usize::from(*rest.first()? >> 2 & 3);
-            rest = rest.get(1 + references..)?;
+        let profile = (bits.bits(1)? | bits.bits(1)? << 1) as u8;
+        if profile == 3 {
+            bits.flag()?;
         }
+        let (existing, other) = (bits.flag()?, bits.flag()?);
+        if existing || other {
+            return None;
+        }
+        bits.skip(2)?; // show_frame, error_resilient_mode
+        if bits.bits(24)? != SYNC_CODE {
+            return None;
+        }
+        let bit_depth = match profile {
+            0 | 1 => 8,
+            _ if bits.flag()? => 12,
+            _ => 10,
+        };
+        let (full_range, chroma_subsampling) = if bits.bits(3)? == CS_RGB {
+            if profile & 1 == 1 {
+                bits.flag()?;
+            }
+            (true, 3)
+        } else {
+            let full_range = bits.flag()?;
+            let subsampling = if profile & 1 == 1 { bits.bits(3)? >> 1 } else { 0b11 };
+            // 4:4:0 has no value of its own in `vpcC`.
+            (full_range, [3, 3, 2, 1][subsampling as usize])
+        };
+        let picture = Picture { width: bits.bits(16)? + 1, height: bits.bits(16)? + 1 };
+        Some(Vp9 { profile, bit_depth, chroma_subsampling, full_range, picture })
     }
-    Some(rest)
-}
 
-/// First byte of the uncompressed header: marker 10, two bits of profile (3 has one more, reserved), then
-/// `show_existing_frame` and `frame_type`, both 0 for a key frame.
-fn is_key_frame(first: u8) -> bool {
-    let reserved_bits = if first & 0x30 == 0x30 { 1 } else { 0 };
-    first >> 6 == 0b10 && first << (4 + reserved_bits) >> 6 == 0
+    /// Reads `vpcC` after its version and flags; the record knows no picture size.
+    ///
+    /// ```text
+    /// |    profile    |     level     | DEPTH | CHROM |R| primaries | transfer | matrix | initialization size (16) |
+    /// ```
+    ///
+    /// # Errors
+    /// A record that ends too early, or with fields that do not exist.
+    pub fn from_vpcc(record: &Bytes) -> Result<Vp9, Error> {
+        let invalid = Error::invalid("vpcC record");
+        let &[profile, _, depths, ..] = record.first_chunk::<8>().ok_or(invalid)?;
+        let (bit_depth, chroma_subsampling) = (depths >> 4, depths >> 1 & 7);
+        if profile > 3 || !matches!(bit_depth, 8 | 10 | 12) || chroma_subsampling > 3 {
+            return Err(invalid);
+        }
+        let full_range = depths & 1 == 1;
+        Ok(Vp9 { profile, bit_depth, chroma_subsampling, full_range, picture: Picture::default() })
+    }
+
+    /// `vpcC` after its version and flags, with colours unspecified.
+    pub fn vpcc(&self) -> Bytes {
+        let depths = self.bit_depth << 4 | self.chroma_subsampling << 1 | u8::from(self.full_range);
+        Bytes::copy_from_slice(&[self.profile, self.level(), depths, 2, 2, 2, 0, 0])
+    }
+
+    /// Ten times the lowest level with pictures of this size; the stream does not say its own.
+    pub fn level(&self) -> u8 {
+        let samples = u64::from(self.picture.width) * u64::from(self.picture.height);
+        LEVELS.iter().find(|(_, largest)| samples <= *largest).map_or(62, |(level, _)| *level)
+    }
+
+    /// `vp09.00.40.08` (the same binding, 6.2).
+    pub(super) fn codec_string(&self) -> String {
+        format!("vp09.{:02}.{:02}.{:02}", self.profile, self.level(), self.bit_depth)
+    }
 }

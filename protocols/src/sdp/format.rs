@@ -106,7 +106,7 @@ pub(super) fn from_static(payload_type: u8, medium: Medium) -> Option<Format> {
 }
 
 /// The `a=rtpmap` value of a track that came without one.
-pub(super) fn rtpmap_of(codec: &Codec, clock_rate: u32, channels: u16) -> Option<String> {
+pub(crate) fn rtpmap_of(codec: &Codec, clock_rate: u32, channels: u16) -> Option<String> {
     let name = match codec {
         Codec::H264 => "H264",
         Codec::H265 => "H265",

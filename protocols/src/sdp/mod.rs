@@ -16,6 +16,7 @@ mod write;
 
 pub use control::resolve_control;
 pub use error::Error;
+pub(crate) use format::rtpmap_of;
 pub use track::{describe, tracks};
 
 /// The lines of a session description.

@@ -20,7 +20,7 @@ const TYPE: u8 = 0x1F;
 const FU_START: u8 = 0x80;
 
 /// Whether this payload holds, or holds a piece of, what decoding can start at. Every fragment of an IDR slice does.
-pub(super) fn is_random_access(payload: &[u8]) -> bool {
+pub(in crate::codec) fn is_random_access(payload: &[u8]) -> bool {
     let Some((&indicator, body)) = payload.split_first() else {
         return false;
     };
