@@ -10,6 +10,7 @@
 pub mod amf0;
 pub mod codec;
 pub mod limits;
+pub mod mpegts;
 pub mod proxy_protocol;
 pub mod rtcp;
 pub mod rtmp;

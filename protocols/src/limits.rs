@@ -75,3 +75,18 @@ pub const PICTURE_PARAMETER_SETS_MAX: usize = 32;
 pub const PARAMETER_SET_BYTES_MAX: usize = 4096;
 /// Pictures that come before one which is shown before them (H.264, A.3.1; H.265, A.4.2: a decoded picture buffer has 16).
 pub const REORDERED_PICTURES_MAX: usize = 16;
+/// Longest section of the tables of MPEG-TS that are read, in bytes (ISO/IEC 13818-1, 2.4.4.4: a length of at most 1021).
+pub const MPEGTS_SECTION_BYTES_MAX: usize = 1024;
+/// Longest PES packet of a video stream, in bytes: an intra picture of 4K at the highest rates of H.264 has about 3 MB.
+pub const MPEGTS_VIDEO_PES_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest PES packet of another stream, in bytes: those must say their length, in 16 bits; some say none.
+pub const MPEGTS_PES_BYTES_MAX: usize = 128 * 1024;
+/// Bytes without packet boundaries after which a stream counts as no MPEG-TS.
+pub const MPEGTS_SYNC_BYTES_MAX: usize = 64 * 1024;
+/// Media time a demuxer waits for the parameters of all tracks before it goes on with those it has, in milliseconds: as long as
+/// the longest usual distance between random access points.
+pub const MPEGTS_DETECTION_MS_MAX: u64 = 2_000;
+/// Bytes of units held back meanwhile; the wait ends when there are more.
+pub const MPEGTS_DETECTION_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A timestamp further from its neighbours than this, in milliseconds, is no late or early one but a new time base.
+pub const MPEGTS_JUMP_MS_MAX: u64 = 10_000;

@@ -26,6 +26,16 @@ fn codec() {
 }
 
 #[test]
+fn mpegts_demuxer() {
+    run("mpegts_demuxer");
+}
+
+#[test]
+fn mpegts_psi() {
+    run("mpegts_psi");
+}
+
+#[test]
 fn proxy_protocol() {
     run("proxy_protocol");
 }

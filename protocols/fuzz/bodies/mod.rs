@@ -6,6 +6,7 @@
 
 pub mod amf0;
 pub mod codec;
+pub mod mpegts;
 pub mod proxy_protocol;
 pub mod reorder;
 pub mod rtcp;
@@ -20,6 +21,8 @@ pub type Body = fn(&[u8]);
 pub const TARGETS: &[(&str, Body)] = &[
     ("amf0", amf0::amf0),
     ("codec", codec::codec),
+    ("mpegts_demuxer", mpegts::mpegts_demuxer),
+    ("mpegts_psi", mpegts::mpegts_psi),
     ("proxy_protocol", proxy_protocol::proxy_protocol),
     ("reorder", reorder::reorder),
     ("rtcp", rtcp::rtcp),
