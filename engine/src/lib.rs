@@ -8,6 +8,7 @@
 //! ├── modules   the walk of a request, and the modules that take part
 //! ├── mesh      rings between shards        ├── registry  which shard is home to which path
 //! ├── net       sockets and system calls    ├── runtime   glommio and io_uring, nowhere else
+//! ├── http      HTTP/1.1 and HTTP/2 connections, by hyper
 //! └── counters, limits, settings, door
 //! ```
 //! It knows nothing of configuration files, HTTP APIs or databases; those are the control core's, which reaches it
@@ -16,6 +17,8 @@
 pub mod access;
 pub mod counters;
 mod door;
+#[allow(dead_code)]
+mod http;
 pub mod limits;
 mod listeners;
 mod mesh;

@@ -97,6 +97,40 @@ pub const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(4);
 /// Times one module may suspend the same request.
 pub const WALK_RESUMES_MAX: u8 = 16;
 
+/// Line and headers of an HTTP request, of any sort of cookies and tokens: what nginx and Go's servers take at least.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Headers of an HTTP request, as hyper has room for without a heap.
+pub const HTTP_HEADERS_MAX: usize = 100;
+/// Body of an HTTP request: session descriptions, JSON, pages of a form. Uploads have their own way.
+pub const HTTP_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Request bodies that one HTTP/2 connection has under way at once.
+pub const HTTP2_BODIES_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// HTTP input that waits for the response before it. More is not read; a turn's reading may come on top.
+pub const HTTP_INPUT_BYTES_MAX: usize = 64 * 1024;
+/// Waiting HTTP input of up to this is copied out of the receive buffer that it would hold.
+pub const HTTP_COPIED_INPUT_BYTES: usize = 4096;
+/// Bytes of a response that hyper holds before it writes them, shared with whoever made them.
+pub const HTTP_BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes of an endless HTTP response that wait for the peer: half a second of 4 Mbit/s.
+pub const HTTP_ENDLESS_BYTES_MAX: u64 = 256 * 1024;
+/// How long an HTTP connection may stay open between requests: players ask for segments every few seconds.
+pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for the head of an HTTP request.
+pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the body of an HTTP request.
+pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Requests under way on one HTTP/2 connection. Browsers ask for a playlist and a few parts at once.
+pub const HTTP2_STREAMS_MAX: u32 = 32;
+/// Bytes of request bodies that an HTTP/2 peer may send on one stream, and on all, before they are read.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+/// Bytes that an HTTP/2 stream takes from its response before its peer does.
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Streams that an HTTP/2 peer may reset before they are looked at (CVE-2023-44487), and those it may make us reset.
+pub const HTTP2_RESETS_AT_ONCE_MAX: usize = 20;
+/// Requests that an HTTP/2 peer may give up before they are answered, on top of those it let be answered.
+pub const HTTP2_RESETS_MAX: u32 = 100;
+
 /// How long a closing server waits for its last bytes to leave.
 pub const SHUTDOWN_FLUSH: Duration = Duration::from_millis(800);
 /// How often a closing shard looks whether they have.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::address::{Peer, from_storage};
+use crate::limits;
 use bytes::BytesMut;
 use socket2::{SockRef, Socket, TcpKeepalive};
 use std::io::{self, IoSlice};
@@ -83,6 +84,23 @@ pub(crate) fn send_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usi
     // SAFETY: the header points to slices that outlive the call; sendmsg does not write through them.
     let n = unsafe { libc::sendmsg(fd, &raw const message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
     if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+}
+
+/// Writes to a socket without waiting and without the standard library's retries.
+pub(crate) struct Wire(pub(crate) RawFd);
+
+impl io::Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        send(self.0, bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        send_vectored(self.0, &slices[..slices.len().min(limits::SEND_SLICES_MAX)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Bytes sent but not acknowledged yet; 0 where the kernel does not say.
