@@ -195,7 +195,7 @@ impl Http1 {
     }
 
     pub(super) fn take_over(&mut self, exchange: ExchangeId) -> Bytes {
-        if !self.slot(exchange).is_some_and(|(slot, _)| !slot.is_answered()) {
+        if self.slot(exchange).is_none_or(|(slot, _)| slot.is_answered()) {
             return Bytes::new();
         }
         self.state = State::Raw;

@@ -75,6 +75,7 @@ pub(crate) struct ExchangeId(u32);
 
 /// What happened on a connection.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "an event lives for a moment, and most are requests")]
 pub(crate) enum Event {
     /// A request with its whole body. Each wants one [`Machine::respond`] or [`Machine::take_over`].
     Request(ExchangeId, Request<Bytes>),
@@ -99,7 +100,7 @@ pub(crate) struct Machine {
 }
 
 enum Version {
-    One(Http1),
+    One(Box<Http1>),
     Two(Box<Http2>),
 }
 
@@ -133,7 +134,7 @@ impl Machine {
         let version = if h2 {
             Version::Two(Box::new(Http2::new(Arc::clone(&config), now)))
         } else {
-            Version::One(Http1::new(Arc::clone(&config), now))
+            Version::One(Box::new(Http1::new(Arc::clone(&config), now)))
         };
         Machine { version, config, events: Events::default() }
     }

@@ -1,3 +1,5 @@
+//! HTTP/1.1: what a client sends, and what it gets.
+
 use super::{Memory, heap};
 use crate::http::{Body, Config, Error, Event, ExchangeId, Full, Machine, Sink};
 use crate::limits;
