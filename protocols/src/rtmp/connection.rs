@@ -18,12 +18,7 @@ const CLEAR_DATA_FRAME: &[u8] = b"\x02\x00\x0F@clearDataFrame";
 #[derive(Debug)]
 pub(super) enum Incoming {
     Command(Command),
-    Media {
-        kind: Kind,
-        timestamp_ms: u32,
-        payload: Bytes,
-    },
-    #[allow(dead_code)]
+    Media { kind: Kind, timestamp_ms: u32, payload: Bytes },
     UserControl(UserControl),
 }
 
@@ -223,7 +218,6 @@ impl Connection {
 
     /// Sends media on `message_stream`; metadata of a publisher with the word that makes servers keep them. False for 16
     /// MiB and more.
-    #[allow(dead_code)]
     pub(super) fn media(
         &mut self,
         message_stream: u32,

@@ -12,6 +12,7 @@
 
 pub mod capabilities;
 pub mod chunk;
+pub mod client;
 
 mod command;
 mod connection;
@@ -23,6 +24,7 @@ pub mod server;
 
 pub use capabilities::Capabilities;
 
+pub use client::Client;
 pub use error::Error;
 pub use message::Kind;
 pub use server::Server;

@@ -36,7 +36,6 @@ fn cut(text: &str) -> (&str, &str) {
 
 /// `tcUrl`, `app` and stream name of an `rtmp://` or `rtmps://` URL: the last part of the path, with the query, is the
 /// name. `None` where there is no host.
-#[allow(dead_code)]
 pub(super) fn split(url: &str) -> Option<(String, String, String)> {
     let (scheme, rest) = url.split_once("://")?;
     if !matches!(scheme, "rtmp" | "rtmps") {
