@@ -51,6 +51,21 @@ fn rtcp() {
 }
 
 #[test]
+fn rtmp_chunk() {
+    run("rtmp_chunk");
+}
+
+#[test]
+fn rtmp_client() {
+    run("rtmp_client");
+}
+
+#[test]
+fn rtmp_server() {
+    run("rtmp_server");
+}
+
+#[test]
 fn rtp() {
     run("rtp");
 }

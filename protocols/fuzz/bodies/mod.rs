@@ -10,6 +10,7 @@ pub mod mpegts;
 pub mod proxy_protocol;
 pub mod reorder;
 pub mod rtcp;
+pub mod rtmp;
 pub mod rtp;
 pub mod rtsp;
 pub mod sdp;
@@ -26,6 +27,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("proxy_protocol", proxy_protocol::proxy_protocol),
     ("reorder", reorder::reorder),
     ("rtcp", rtcp::rtcp),
+    ("rtmp_chunk", rtmp::rtmp_chunk),
+    ("rtmp_client", rtmp::rtmp_client),
+    ("rtmp_server", rtmp::rtmp_server),
     ("rtp", rtp::rtp),
     ("rtsp_client", rtsp::rtsp_client),
     ("rtsp_decoder", rtsp::rtsp_decoder),

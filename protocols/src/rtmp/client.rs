@@ -260,7 +260,8 @@ impl Client {
                     self.command(&command).map_err(|error| error.at(self.connection.received()))?
                 }
                 Incoming::Media { kind, timestamp_ms, payload } => {
-                    let wanted = self.goal == Goal::Play && matches!(self.step, Step::Start | Step::Active);
+                    let flows = self.goal == Goal::Play && matches!(self.step, Step::Start | Step::Active);
+                    let wanted = flows && !(kind == Kind::Script && is_notice(&payload));
                     wanted.then_some(Event::Media { kind, timestamp_ms, payload })
                 }
                 Incoming::UserControl(UserControl::StreamEof { .. }) if self.step == Step::Active => {
@@ -404,4 +405,9 @@ impl Client {
         let text = |name| information.get(name).and_then(Value::as_str).unwrap_or("").into();
         Event::Refused { code: text("code"), description: text("description") }
     }
+}
+
+/// Whether data come from the server itself, not from the stream's publisher.
+fn is_notice(payload: &[u8]) -> bool {
+    payload.starts_with(b"\x02\x00\x08onStatus") || payload.starts_with(b"\x02\x00\x11|RtmpSampleAccess")
 }
