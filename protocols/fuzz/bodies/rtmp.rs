@@ -230,7 +230,7 @@ pub fn rtmp_server(data: &[u8]) {
 
 /// The same of a client.
 pub fn rtmp_client(data: &[u8]) {
-    let goal = if data.len() % 2 == 0 { Goal::Play } else { Goal::Publish(PublishKind::Live) };
+    let goal = if data.len().is_multiple_of(2) { Goal::Play } else { Goal::Publish(PublishKind::Live) };
     let config = client::Config {
         url: "rtmp://h/a/b?q".into(),
         goal,

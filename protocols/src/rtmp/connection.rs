@@ -225,12 +225,7 @@ impl Connection {
         timestamp_ms: u32,
         parts: &[Bytes],
     ) -> bool {
-        let chunk_stream = match kind {
-            Kind::Script => 4,
-            Kind::Audio => 6,
-            Kind::Video => 7,
-        };
-        let header = Header { chunk_stream, timestamp_ms, type_id: kind.type_id(), message_stream };
+        let header = Header::media(kind, timestamp_ms, message_stream);
         if kind != Kind::Script {
             return chunk::write(header, parts, self.chunk_bytes, &mut self.output);
         }

@@ -124,7 +124,7 @@ fn a_reader_gets_messages_that_were_cut_once_for_all() {
         pair.at_client.clear();
         let payload = Bytes::from(vec![7; 150_000]);
         let mut wire = BytesMut::new();
-        assert!(chunk::write_message(Kind::Video, 40, &[payload.clone()], &mut wire));
+        assert!(chunk::write_message(Kind::Video, 40, std::slice::from_ref(&payload), &mut wire));
         for piece in pair.cut(wire.freeze()) {
             pair.client.handle_input(pair.now, piece);
             pair.at_client.extend(std::iter::from_fn(|| pair.client.poll_event()));

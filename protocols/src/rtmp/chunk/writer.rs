@@ -20,13 +20,14 @@ pub(in crate::rtmp) struct Header {
 }
 
 impl Header {
-    fn media(kind: Kind, timestamp_ms: u32) -> Header {
+    /// Of a media message: the chunk stream is fixed by the kind.
+    pub(in crate::rtmp) fn media(kind: Kind, timestamp_ms: u32, message_stream: u32) -> Header {
         let chunk_stream = match kind {
             Kind::Script => 4,
             Kind::Audio => 6,
             Kind::Video => 7,
         };
-        Header { chunk_stream, timestamp_ms, type_id: kind.type_id(), message_stream: MESSAGE_STREAM }
+        Header { chunk_stream, timestamp_ms, type_id: kind.type_id(), message_stream }
     }
 
     fn is_extended(self) -> bool {
@@ -100,7 +101,7 @@ pub(in crate::rtmp) fn write(
 /// False, and nothing written, where the payload has 16 MiB or more: RTMP cannot say such a length.
 #[must_use]
 pub fn write_message(kind: Kind, timestamp_ms: u32, parts: &[Bytes], out: &mut BytesMut) -> bool {
-    write(Header::media(kind, timestamp_ms), parts, CHUNK_BYTES, out)
+    write(Header::media(kind, timestamp_ms, MESSAGE_STREAM), parts, CHUNK_BYTES, out)
 }
 
 /// The bytes of [`write_message`] as pieces to be sent one after the other: slices of the parts, and chunk headers
@@ -108,7 +109,7 @@ pub fn write_message(kind: Kind, timestamp_ms: u32, parts: &[Bytes], out: &mut B
 #[must_use]
 pub fn message_pieces(kind: Kind, timestamp_ms: u32, parts: &[Bytes], out: &mut impl Extend<Bytes>) -> bool {
     let Some(length) = length(parts) else { return false };
-    let header = Header::media(kind, timestamp_ms);
+    let header = Header::media(kind, timestamp_ms, MESSAGE_STREAM);
     let chunks = length.div_ceil(CHUNK_BYTES).max(1);
     let mut headers = BytesMut::with_capacity(header.bytes(chunks));
     header.write_first(length, &mut headers);
