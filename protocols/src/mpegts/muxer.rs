@@ -16,7 +16,7 @@ use super::timestamp::{CLOCK_RATE, Timestamp};
 use crate::codec::Configuration;
 use crate::limits::TRACKS_MAX;
 use crate::track::{Elementary, Skipped};
-use crate::unit::AccessUnit;
+use crate::unit::{AccessUnit, MediaTime};
 use bytes::BytesMut;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -162,7 +162,7 @@ impl Muxer {
         pieces: &[&[u8]],
         out: &mut BytesMut,
     ) -> Result<(), Error> {
-        let (pts, dts) = (unit.pts.in_clock(CLOCK_RATE), unit.dts.in_clock(CLOCK_RATE));
+        let (pts, dts) = (ticks(unit.pts), ticks(unit.dts));
         let format = self.streams[track].as_ref().expect("the caller found the stream").format;
         let header = pes::header(
             format.stream_id(),
@@ -181,8 +181,7 @@ impl Muxer {
 
     /// Appends the tables where they are due.
     fn tables(&mut self, dts: i64, forced: bool, out: &mut BytesMut) {
-        let recent =
-            self.tables_ticks.is_some_and(|last| dts.saturating_sub(last).abs() < TABLES_INTERVAL_TICKS);
+        let recent = self.tables_ticks.is_some_and(|last| (dts - last).abs() < TABLES_INTERVAL_TICKS);
         if recent && !forced {
             return;
         }
@@ -194,26 +193,34 @@ impl Muxer {
     /// Brings the clock up to `dts`: by packets of their own, and by what is returned, which goes with the unit if that is
     /// `carried` on the PID of the clock.
     fn clock(&mut self, dts: i64, carried: bool, out: &mut BytesMut) -> Option<Timestamp> {
-        let mut last = match self.clock_ticks {
-            Some(last) if dts.saturating_sub(last) <= CLOCK_FILL_TICKS_MAX => last,
-            _ => dts.saturating_sub(CLOCK_INTERVAL_TICKS),
+        // Other tracks may lag behind; the track of the clock goes far back only where the media begin anew.
+        let continued = |last: &i64| {
+            let since = dts - last;
+            since <= CLOCK_FILL_TICKS_MAX && (since >= -CLOCK_FILL_TICKS_MAX || !carried)
         };
+        let mut last = self.clock_ticks.filter(continued).unwrap_or(dts - CLOCK_INTERVAL_TICKS);
         // A unit that carries the clock itself needs no packet at its own time.
-        let until = if carried { dts.saturating_sub(1) } else { dts };
-        while last.saturating_add(CLOCK_INTERVAL_TICKS) <= until {
-            last = last.saturating_add(CLOCK_INTERVAL_TICKS);
+        let until = if carried { dts - 1 } else { dts };
+        while last + CLOCK_INTERVAL_TICKS <= until {
+            last += CLOCK_INTERVAL_TICKS;
             let stream = self.streams[self.clock_track].as_mut().expect("the stream of the clock is written");
-            let adaptation = stream.adaptation(false, Some(on_wire(last.saturating_sub(CLOCK_LEAD_TICKS))));
+            let adaptation = stream.adaptation(false, Some(on_wire(last - CLOCK_LEAD_TICKS)));
             packet::write_pcr(out, stream.pid, stream.continuity, adaptation);
         }
         let now = if carried { last.max(dts) } else { last };
         self.clock_ticks = Some(now);
-        carried.then(|| on_wire(now.saturating_sub(CLOCK_LEAD_TICKS)))
+        carried.then(|| on_wire(now - CLOCK_LEAD_TICKS))
     }
 }
 
+/// Media time on the clock of the wire, kept so far from the ends of its type that no sum or difference overflows.
+fn ticks(time: MediaTime) -> i64 {
+    const MAX: i64 = 1 << 60;
+    time.in_clock(CLOCK_RATE).clamp(-MAX, MAX)
+}
+
 fn on_wire(ticks: i64) -> Timestamp {
-    Timestamp::new(ticks.wrapping_add(ORIGIN_TICKS))
+    Timestamp::new(ticks + ORIGIN_TICKS)
 }
 
 /// The first video track, else the first that is audio, else the first: metadata may be silent for long.

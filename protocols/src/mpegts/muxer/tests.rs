@@ -182,6 +182,11 @@ fn the_clock_goes_on_between_slow_pictures() {
     out.clear();
     assert!(muxer.unit(0, &unit(1 << 40, true, &[&slice(0x65, 9)]), &mut out));
     assert_eq!(packets(&out).len(), 3, "a hole is not filled");
+    for ticks in [i64::MAX, 0, i64::MIN, i64::MAX] {
+        out.clear();
+        assert!(muxer.unit(0, &unit(ticks, true, &[&slice(0x65, 9)]), &mut out));
+        assert_eq!(packets(&out).len(), 3);
+    }
 }
 
 #[test]
