@@ -47,8 +47,6 @@ pub const AMF0_NAME_BYTES_MAX: usize = 1024;
 pub const RTP_UNIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// RTP packets of one fragmented part: as many as the bytes above make at 1 KiB each.
 pub const RTP_UNIT_PACKETS_MAX: usize = 16 * 1024;
-/// Parts (NAL units, OBUs) of one unit put together from RTP packets: the highest levels of H.264 and H.265 allow 600 slices.
-pub const RTP_UNIT_PARTS_MAX: usize = 1024;
 /// Smallest payload the packetizers work with, in bytes: the headers and tables of a JPEG picture, and some of the picture.
 pub const RTP_PAYLOAD_BYTES_MIN: usize = 256;
 /// Largest payload the packetizers work with, in bytes: what fits a UDP datagram, or an interleaved frame of RTSP.

@@ -14,7 +14,7 @@ pub mod ac3;
 mod announcement;
 mod assembler;
 pub mod av1;
-mod bits;
+pub(crate) mod bits;
 pub mod configuration;
 mod decode_times;
 mod error;

@@ -1,5 +1,8 @@
 //! What an announcement says about the shape of payloads: values of `a=fmtp`, the size of a sample, the length of a unit.
 
+use crate::codec::Configuration;
+use crate::codec::configuration::Aac;
+use crate::codec::latm::StreamMuxConfig;
 use crate::track::{Codec, Track};
 
 /// The value of a parameter of `a=fmtp`, without spaces around it. Names are compared without regard to case.
@@ -30,5 +33,23 @@ pub(super) fn sample_frame_bytes(track: &Track) -> Option<usize> {
 /// Ticks from one AAC access unit to the next: as announced, else as its configuration has it, else 1024.
 pub(super) fn aac_unit_ticks(track: &Track) -> u32 {
     const UNIT_TICKS: u32 = 1024;
-    number(&track.format_parameters, "constantDuration").filter(|&ticks| ticks > 0).unwrap_or(UNIT_TICKS)
+    let announced = number(&track.format_parameters, "constantDuration").filter(|&ticks| ticks > 0);
+    announced.unwrap_or_else(|| match Configuration::from_track(track) {
+        Some(Configuration::Aac(aac)) => unit_ticks(&aac, track.clock_rate),
+        _ => UNIT_TICKS,
+    })
+}
+
+/// Ticks of one AAC access unit: with SBR the clock runs at twice the core's sampling rate.
+pub(super) fn unit_ticks(aac: &Aac, clock_rate: u32) -> u32 {
+    let ticks = u64::from(aac.frame_samples) * u64::from(clock_rate) / u64::from(aac.sample_rate.max(1));
+    u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// The StreamMuxConfig in `config` of a LATM track's `a=fmtp`, in hexadecimal digits (RFC 6416, 7.3).
+pub(super) fn latm_config(track: &Track) -> Option<StreamMuxConfig> {
+    let digits = parameter(&track.format_parameters, "config")?;
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes = digits.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>()?;
+    StreamMuxConfig::parse(&bytes).ok()
 }

@@ -10,6 +10,7 @@
 mod aac_header;
 pub mod depacketize;
 mod format;
+mod jpeg;
 mod packet;
 pub mod packetize;
 #[cfg(test)]

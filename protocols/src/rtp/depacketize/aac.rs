@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::assembly::Fragments;
 use super::{Arrival, Error, invalid};
+use crate::codec::bits::Bits;
 use crate::rtp::Ticks;
 use crate::rtp::aac_header::Shape;
 use crate::track::Track;
@@ -68,13 +69,14 @@ impl Depacketizer {
             return Ok(());
         }
         let mut timestamp = arrival.timestamp;
-        let mut reader = Reader { bytes: &headers, position: 0, end: headers_bits(payload, &self.shape) };
+        let headers_bits = headers_bits(payload, &self.shape);
+        let mut bits = Bits::new(&headers);
         for index in 0..UNITS_MAX {
-            if rest.is_empty() || (reader.end > 0 && reader.is_at_end()) {
+            if rest.is_empty() || (self.shape.has_headers() && bits.position() >= headers_bits) {
                 return Ok(());
             }
             let size = if self.shape.has_headers() {
-                reader.unit_size(&self.shape, index == 0)?
+                unit_size(&mut bits, &self.shape, index == 0)?
             } else {
                 self.shape.constant_size
             };
@@ -122,9 +124,9 @@ impl Depacketizer {
             rest = payload.slice(2 + bytes..);
         }
         if self.shape.auxiliary_size > 0 {
-            let mut reader = Reader { bytes: &rest, position: 0, end: rest.len() * 8 };
-            let bits = reader.bits(self.shape.auxiliary_size)? as usize;
-            let bytes = (reader.position + bits).div_ceil(8);
+            let mut bits = Bits::new(&rest);
+            let size = bits.bits(self.shape.auxiliary_size).ok_or(invalid("auxiliary section"))?;
+            let bytes = bits.position().saturating_add(size as usize).div_ceil(8);
             if bytes > rest.len() {
                 return Err(invalid("auxiliary section"));
             }
@@ -158,49 +160,22 @@ fn append(timestamp: Ticks, unit: Bytes, out: &mut Vec<(Ticks, Parts)>) {
     }
 }
 
-/// Reads fields of up to 32 bits.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    /// In bits.
-    position: usize,
-    end: usize,
-}
-
-impl Reader<'_> {
-    fn is_at_end(&self) -> bool {
-        self.position >= self.end
+/// Reads one AU header; the size of its access unit in bytes.
+fn unit_size(bits: &mut Bits<'_>, shape: &Shape, is_first: bool) -> Result<usize, Error> {
+    let cut_off = invalid("AU header");
+    let size = match shape.size {
+        0 => shape.constant_size,
+        width => bits.bits(width).ok_or(cut_off)? as usize,
+    };
+    let index = bits.bits(if is_first { shape.index } else { shape.index_delta }).ok_or(cut_off)?;
+    if index != 0 && !is_first {
+        return Err(Error::Unsupported { what: "interleaved access units" });
     }
-
-    fn bits(&mut self, count: u32) -> Result<u32, Error> {
-        let end = self.position + count as usize;
-        if end > self.end.min(self.bytes.len() * 8) {
-            return Err(invalid("AU header"));
+    for delta in [shape.cts_delta, shape.dts_delta] {
+        if delta > 0 && bits.flag().ok_or(cut_off)? {
+            bits.skip(delta).ok_or(cut_off)?;
         }
-        let mut value = 0_u64;
-        for position in self.position..end {
-            value = value << 1 | u64::from(self.bytes[position / 8] >> (7 - position % 8) & 1);
-        }
-        self.position = end;
-        Ok(value as u32)
     }
-
-    /// Reads one AU header; the size of its access unit in bytes.
-    fn unit_size(&mut self, shape: &Shape, first: bool) -> Result<usize, Error> {
-        let size = match shape.size {
-            0 => shape.constant_size,
-            bits => self.bits(bits)? as usize,
-        };
-        let index = self.bits(if first { shape.index } else { shape.index_delta })?;
-        if index != 0 && !first {
-            return Err(Error::Unsupported { what: "interleaved access units" });
-        }
-        for delta in [shape.cts_delta, shape.dts_delta] {
-            if delta > 0 && self.bits(1)? == 1 {
-                self.bits(delta)?;
-            }
-        }
-        self.bits(shape.random_access)?;
-        self.bits(shape.stream_state)?;
-        Ok(size)
-    }
+    bits.skip(shape.random_access + shape.stream_state).ok_or(cut_off)?;
+    Ok(size)
 }

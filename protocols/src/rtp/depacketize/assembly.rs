@@ -7,7 +7,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{Error, Ticks};
-use crate::limits::{RTP_UNIT_BYTES_MAX, RTP_UNIT_PACKETS_MAX, RTP_UNIT_PARTS_MAX};
+use crate::limits::{RTP_UNIT_BYTES_MAX, RTP_UNIT_PACKETS_MAX, UNIT_PARTS_MAX};
 use crate::unit::Parts;
 
 /// Whether the unit in progress can still become one.
@@ -50,6 +50,11 @@ impl Fragments {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether the last piece ends so.
+    pub(super) fn ends_with(&self, end: &[u8]) -> bool {
+        self.pieces.last().is_some_and(|piece| piece.ends_with(end))
     }
 
     /// Forgets what was collected, and begins a part with header bytes that were not in the payload as they are.
@@ -162,7 +167,7 @@ impl Assembly {
         if self.parts_bytes + self.fragments.bytes() + part.len() > RTP_UNIT_BYTES_MAX {
             return Err(Error::Limit { what: "bytes of a unit" });
         }
-        if self.parts.len() == RTP_UNIT_PARTS_MAX {
+        if self.parts.len() == UNIT_PARTS_MAX {
             return Err(Error::Limit { what: "parts of a unit" });
         }
         self.parts_bytes += part.len();

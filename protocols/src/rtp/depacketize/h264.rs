@@ -24,6 +24,9 @@ const MTAP_24: u8 = 27;
 const FU_A: u8 = 28;
 const FU_B: u8 = 29;
 
+/// Start code that some cameras put before NAL units even here.
+const START_CODE: [u8; 3] = [0, 0, 1];
+
 /// Whether a NAL unit carries a part of the picture itself.
 pub(super) fn is_slice(nal: &Bytes) -> bool {
     nal.first().is_some_and(|header| (SLICE..=SLICE_IDR).contains(&(header & 0x1F)))
@@ -44,6 +47,7 @@ pub(super) fn packet(assembly: &mut Assembly, payload: &Bytes) -> Result<(), Err
         MTAP_24 => aggregated(assembly, payload.get(3..).map(|_| payload.slice(3..)).unwrap_or_default(), 4),
         FU_A => fragment(assembly, payload, 2),
         FU_B => fragment(assembly, payload, 4),
+        0 => annex_b(assembly, payload),
         _ => nal(assembly, payload.clone()),
     }
 }
@@ -115,4 +119,12 @@ fn fragment(assembly: &mut Assembly, payload: &Bytes, header_bytes: usize) -> Re
     }
     assembly.fragment(piece)?;
     if ends { assembly.join() } else { Ok(()) }
+}
+
+/// Several NAL units with start codes in one payload.
+fn annex_b(assembly: &mut Assembly, payload: &Bytes) -> Result<(), Error> {
+    if !payload.starts_with(&START_CODE) && !payload.starts_with(&[0, 0, 0, 1]) {
+        return Err(invalid("NAL unit type 0"));
+    }
+    crate::codec::nal::annex_b(payload).try_for_each(|part| nal(assembly, part))
 }

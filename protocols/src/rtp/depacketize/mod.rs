@@ -9,17 +9,27 @@
 //! unit too; what was complete before it has been appended by then.
 //!
 //! Bounds: [`crate::limits::RTP_UNIT_BYTES_MAX`], [`crate::limits::RTP_UNIT_PACKETS_MAX`] and
-//! [`crate::limits::RTP_UNIT_PARTS_MAX`].
+//! [`crate::limits::UNIT_PARTS_MAX`].
 
 mod aac;
+mod ac3;
 mod assembly;
+mod av1;
 mod h264;
 mod h265;
+mod latm;
+mod mjpeg;
+mod mpeg_audio;
+mod mpeg_video;
 mod samples;
+mod vp8;
+mod vp9;
 
 use bytes::Bytes;
+use std::sync::Arc;
 
 use super::{Packet, Sequence, Ticks};
+use crate::codec::Configuration;
 use crate::track::{Codec, Track};
 use crate::unit::Parts;
 use assembly::{Assembly, State};
@@ -66,6 +76,9 @@ pub struct Depacketizer {
 enum Format {
     Picture(Picture, Assembly),
     Aac(aac::Depacketizer),
+    Latm(Box<latm::Depacketizer>),
+    MpegAudio(mpeg_audio::Depacketizer),
+    Ac3(ac3::Depacketizer),
     /// A packet is a unit: Opus (RFC 7587, 4.2).
     Packet,
     /// A packet is a unit of whole sample frames, each of so many bytes.
@@ -77,6 +90,11 @@ enum Format {
 enum Picture {
     H264,
     H265(h265::Depacketizer),
+    Av1,
+    Vp9(vp9::Depacketizer),
+    Vp8,
+    Mjpeg(mjpeg::Depacketizer),
+    MpegVideo,
     /// The payloads, one behind the other, are the unit, which begins with these bytes.
     Joined(&'static [u8]),
 }
@@ -102,9 +120,17 @@ impl Depacketizer {
         let format = match &track.codec {
             Codec::H264 => picture(Picture::H264),
             Codec::H265 => picture(Picture::H265(h265::Depacketizer::new(track))),
+            Codec::Av1 => picture(Picture::Av1),
+            Codec::Vp9 => picture(Picture::Vp9(vp9::Depacketizer::default())),
+            Codec::Vp8 => picture(Picture::Vp8),
+            Codec::Mjpeg => picture(Picture::Mjpeg(mjpeg::Depacketizer::default())),
+            Codec::MpegVideo => picture(Picture::MpegVideo),
             Codec::Klv => picture(Picture::Joined(UNIVERSAL_LABEL)),
             Codec::Mpeg4Video => picture(Picture::Joined(START_CODE)),
             Codec::Aac => Format::Aac(aac::Depacketizer::new(track)?),
+            Codec::AacLatm => Format::Latm(Box::new(latm::Depacketizer::new(track)?)),
+            Codec::MpegAudio => Format::MpegAudio(mpeg_audio::Depacketizer::new(track.clock_rate)),
+            Codec::Ac3 => Format::Ac3(ac3::Depacketizer::new(track.clock_rate)),
             Codec::Opus => Format::Packet,
             Codec::Pcmu | Codec::Pcma | Codec::Lpcm { .. } => {
                 Format::Samples(samples::Depacketizer::new(track)?)
@@ -112,6 +138,15 @@ impl Depacketizer {
             _ => return None,
         };
         Some(Depacketizer { format, next: None, ssrc: 0 })
+    }
+
+    /// The configuration of a format that has it in band, or in a form of its own: LATM. `None` for others, and before it
+    /// came.
+    pub fn configuration(&self) -> Option<&Arc<Configuration>> {
+        match &self.format {
+            Format::Latm(latm) => latm.configuration(),
+            _ => None,
+        }
     }
 
     /// Takes one packet, whose `payload` is that of `packet` as a slice of what was received, and appends each unit that
@@ -133,6 +168,9 @@ impl Depacketizer {
         match &mut self.format {
             Format::Picture(picture, assembly) => picture.push(assembly, &arrival, out),
             Format::Aac(aac) => aac.push(&arrival, out),
+            Format::Latm(latm) => latm.push(&arrival, out),
+            Format::MpegAudio(audio) => audio.push(&arrival, out),
+            Format::Ac3(ac3) => ac3.push(&arrival, out),
             Format::Packet => {
                 if !arrival.payload.is_empty() {
                     out.push((arrival.timestamp, Parts::from_iter([arrival.payload])));
@@ -145,6 +183,7 @@ impl Depacketizer {
 }
 
 impl Picture {
+    /// Adds a packet to the unit it belongs to, and appends what it completes.
     fn push(
         &mut self,
         assembly: &mut Assembly,
@@ -178,6 +217,11 @@ impl Picture {
         match self {
             Picture::H264 => h264::packet(assembly, payload),
             Picture::H265(h265) => h265.packet(assembly, payload),
+            Picture::Av1 => av1::packet(assembly, payload),
+            Picture::Vp9(vp9) => vp9.packet(assembly, payload),
+            Picture::Vp8 => vp8::packet(assembly, payload),
+            Picture::Mjpeg(mjpeg) => mjpeg.packet(assembly, payload),
+            Picture::MpegVideo => mpeg_video::packet(assembly, payload),
             Picture::Joined(beginning) => {
                 assembly.resolve(payload.starts_with(beginning));
                 assembly.fragment(payload.clone())
@@ -198,7 +242,7 @@ impl Picture {
         let headers_only = match self {
             Picture::H264 => !assembly.parts().iter().any(h264::is_slice),
             Picture::H265(_) => !assembly.parts().iter().any(h265::is_slice),
-            Picture::Joined(_) => false,
+            _ => false,
         };
         if headers_only && assembly.state() != State::Damaged {
             assembly.carry();
@@ -211,11 +255,16 @@ impl Picture {
     /// Makes parts of what was collected.
     fn complete(&mut self, assembly: &mut Assembly) -> Result<(), Error> {
         match self {
-            Picture::H264 | Picture::H265(_) if assembly.has_fragments() => {
-                Err(invalid("fragmented NAL unit without its end"))
+            Picture::H264 | Picture::H265(_) | Picture::Av1 => {
+                if assembly.has_fragments() {
+                    Err(invalid("fragmented unit without its end"))
+                } else {
+                    Ok(())
+                }
             }
-            Picture::H264 | Picture::H265(_) => Ok(()),
-            Picture::Joined(_) => assembly.join(),
+            Picture::Vp9(vp9) => vp9.complete(assembly),
+            Picture::Mjpeg(mjpeg) => mjpeg.complete(assembly),
+            Picture::Vp8 | Picture::MpegVideo | Picture::Joined(_) => assembly.join(),
         }
     }
 }

@@ -5,9 +5,17 @@
 //! large ones are fragmented; nothing waits for the next unit. Payloads never exceed the size asked for.
 
 mod aac;
+mod ac3;
+mod av1;
 mod h264;
 mod h265;
+mod latm;
+mod mjpeg;
+mod mpeg_audio;
+mod mpeg_video;
 mod samples;
+mod vp8;
+mod vp9;
 
 use bytes::Bytes;
 
@@ -51,12 +59,38 @@ pub struct Packetizer {
 enum Format {
     H264,
     H265,
+    Av1,
+    Vp9(PictureId),
+    Vp8(PictureId),
+    Mjpeg,
+    MpegVideo,
     Aac(aac::Packetizer),
+    Latm(latm::Packetizer),
+    MpegAudio,
+    Ac3,
     /// The unit as it is, in one packet: Opus (RFC 7587, 4.2).
     Whole,
     Samples(samples::Packetizer),
     /// The unit cut into payloads, the last one marked: KLV (RFC 6597, 4.2), MPEG-4 part 2 video (RFC 6416, 5.1).
     Cut,
+}
+
+/// The number of a picture of VP8 and VP9, of 15 bits. Receivers see gaps in it that lost packets leave.
+#[derive(Clone, Copy, Debug, Default)]
+struct PictureId(u16);
+
+impl PictureId {
+    /// Of the next picture.
+    fn take(&mut self) -> PictureId {
+        let taken = *self;
+        self.0 = (self.0 + 1) & 0x7FFF;
+        taken
+    }
+
+    /// As descriptors have it, with the mark of its 15 bits.
+    fn bytes(self) -> [u8; 2] {
+        (self.0 | 0x8000).to_be_bytes()
+    }
 }
 
 impl Packetizer {
@@ -67,6 +101,14 @@ impl Packetizer {
         let format = match &track.codec {
             Codec::H264 => Format::H264,
             Codec::H265 => Format::H265,
+            Codec::Av1 => Format::Av1,
+            Codec::Vp9 => Format::Vp9(PictureId::default()),
+            Codec::Vp8 => Format::Vp8(PictureId::default()),
+            Codec::Mjpeg => Format::Mjpeg,
+            Codec::MpegVideo => Format::MpegVideo,
+            Codec::AacLatm => Format::Latm(latm::Packetizer::new(track)?),
+            Codec::MpegAudio => Format::MpegAudio,
+            Codec::Ac3 => Format::Ac3,
             Codec::Aac => Format::Aac(aac::Packetizer::new(track)?),
             Codec::Opus => Format::Whole,
             Codec::Pcmu | Codec::Pcma | Codec::Lpcm { .. } => {
@@ -94,14 +136,38 @@ impl Packetizer {
         match &mut self.format {
             Format::H264 => h264::packetize(&unit.parts, bytes_max, each),
             Format::H265 => h265::packetize(&unit.parts, bytes_max, each),
-            Format::Aac(aac) => unit.parts.iter().try_for_each(|part| aac.packetize(part, bytes_max, each)),
-            Format::Whole => unit.parts.iter().try_for_each(|part| whole(part, bytes_max, each)),
+            Format::Av1 => av1::packetize(&unit.parts, unit.random_access, bytes_max, each),
             Format::Samples(samples) => samples.packetize(&unit.parts, bytes_max, each),
-            Format::Cut => unit.parts.iter().try_for_each(|part| {
-                cut(part, bytes_max, each);
-                Ok(())
-            }),
+            format => {
+                unit.parts.iter().try_for_each(|part| format.part(part, unit.random_access, bytes_max, each))
+            }
         }
+    }
+}
+
+impl Format {
+    /// The packets of a part that is all of its unit.
+    fn part(
+        &mut self,
+        part: &Bytes,
+        random_access: bool,
+        bytes_max: usize,
+        each: &mut impl FnMut(bool, u32, &[&[u8]]),
+    ) -> Result<(), Error> {
+        match self {
+            Format::Aac(aac) => return aac.packetize(part, bytes_max, each),
+            Format::Latm(latm) => return latm.packetize(part, bytes_max, each),
+            Format::MpegAudio => return mpeg_audio::packetize(part, bytes_max, each),
+            Format::MpegVideo => return mpeg_video::packetize(part, bytes_max, each),
+            Format::Mjpeg => return mjpeg::packetize(part, bytes_max, each),
+            Format::Whole => return whole(part, bytes_max, each),
+            Format::Vp9(id) => vp9::packetize(part, random_access, id.take(), bytes_max, each),
+            Format::Vp8(id) => vp8::packetize(part, id.take(), bytes_max, each),
+            Format::Ac3 => ac3::packetize(part, bytes_max, each),
+            Format::Cut => cut(part, bytes_max, each),
+            Format::H264 | Format::H265 | Format::Av1 | Format::Samples(_) => {}
+        }
+        Ok(())
     }
 }
 
