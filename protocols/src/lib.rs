@@ -9,6 +9,7 @@
 
 pub mod amf0;
 pub mod codec;
+pub mod flv;
 pub mod limits;
 pub mod mpegts;
 pub mod proxy_protocol;

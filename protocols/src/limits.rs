@@ -88,3 +88,15 @@ pub const MPEGTS_DETECTION_MS_MAX: u64 = 2_000;
 pub const MPEGTS_DETECTION_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A timestamp further from its neighbours than this, in milliseconds, is no late or early one but a new time base.
 pub const MPEGTS_JUMP_MS_MAX: u64 = 10_000;
+/// Header of an FLV file with its extension, in bytes. The specification has nine; what lies beyond is unknown.
+pub const FLV_HEADER_BYTES_MAX: usize = 1024;
+/// A timestamp of FLV further behind the one before it is no interleaving but a sender that started again, in milliseconds.
+pub const FLV_STEP_BACK_MS_MAX: i64 = 10_000;
+/// Media time after which a publisher's tracks are those that were seen, in milliseconds: MediaMTX waits as long.
+pub const FLV_DETECTION_MS_MAX: i64 = 2_000;
+/// Payload held back while a publisher's tracks are being found, in bytes: two seconds at 64 Mbit/s.
+pub const FLV_DETECTION_BYTES_MAX: usize = 16 << 20;
+/// Units held back for the same reason: two seconds of 16 tracks at 120 units per second.
+pub const FLV_DETECTION_UNITS_MAX: usize = 4096;
+/// Frames of one message of MPEG audio or AC-3. Encoders send one; a second of the shortest is under a hundred.
+pub const FLV_AUDIO_FRAMES_MAX: usize = 128;

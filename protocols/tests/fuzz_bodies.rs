@@ -26,6 +26,16 @@ fn codec() {
 }
 
 #[test]
+fn flv_file() {
+    run("flv_file");
+}
+
+#[test]
+fn flv_message() {
+    run("flv_message");
+}
+
+#[test]
 fn mpegts_demuxer() {
     run("mpegts_demuxer");
 }

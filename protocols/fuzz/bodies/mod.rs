@@ -6,6 +6,7 @@
 
 pub mod amf0;
 pub mod codec;
+pub mod flv;
 pub mod mpegts;
 pub mod proxy_protocol;
 pub mod reorder;
@@ -22,6 +23,8 @@ pub type Body = fn(&[u8]);
 pub const TARGETS: &[(&str, Body)] = &[
     ("amf0", amf0::amf0),
     ("codec", codec::codec),
+    ("flv_file", flv::flv_file),
+    ("flv_message", flv::flv_message),
     ("mpegts_demuxer", mpegts::mpegts_demuxer),
     ("mpegts_psi", mpegts::mpegts_psi),
     ("proxy_protocol", proxy_protocol::proxy_protocol),
