@@ -44,19 +44,15 @@ impl Sink {
             Sink::Plain(fd) => tcp::send_vectored(*fd, &slices[..slices.len().min(limits::SEND_SLICES_MAX)]),
             Sink::Tls { fd, session } => {
                 drain(*fd, session)?;
-                let mut taken = 0;
+                let mut room = limits::COPIED_BYTES_MAX;
                 for slice in slices {
-                    let part = &slice[..slice.len().min(limits::COPIED_BYTES_MAX - taken)];
-                    let n = session.writer().write(part)?;
-                    taken += n;
-                    if n < part.len() {
-                        break;
-                    }
+                    let part = &slice[..slice.len().min(room)];
+                    session.writer().write_all(part)?;
+                    room -= part.len();
                 }
                 match drain(*fd, session) {
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-                    _ if taken == 0 => Err(io::ErrorKind::WouldBlock.into()),
-                    _ => Ok(taken),
+                    _ => Ok(limits::COPIED_BYTES_MAX - room),
                 }
             }
             #[cfg(test)]
