@@ -10,7 +10,9 @@
 pub mod amf0;
 pub mod codec;
 pub mod flv;
+pub mod hls;
 pub mod limits;
+pub mod mp4;
 pub mod mpegts;
 pub mod proxy_protocol;
 pub mod rtcp;

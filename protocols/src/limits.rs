@@ -63,6 +63,8 @@ pub const RTMP_CHUNK_STREAMS_MAX: usize = 64;
 pub const RTMP_AHEAD_BYTES_MAX: usize = 256 * 1024;
 /// Longest wait of an RTMP client for each answer, in milliseconds: on-demand sources take up to ten seconds to start.
 pub const RTMP_RESPONSE_TIMEOUT_MS: u64 = 15_000;
+/// Entries of a FourCC list or map of an RTMP client's `connect` that are looked at; Enhanced RTMP defines eleven.
+pub const RTMP_FOURCCS_MAX: usize = 32;
 /// NAL units or OBUs of one access unit. Slices of a packet's size in a picture of a megabyte are 700.
 pub const UNIT_PARTS_MAX: usize = 4096;
 /// Picture parameter sets of one H.264 or H.265 track that are followed: the records of MP4 count them in a byte or less, encoders send up to five.
@@ -98,3 +100,20 @@ pub const FLV_DETECTION_BYTES_MAX: usize = 16 << 20;
 pub const FLV_DETECTION_UNITS_MAX: usize = 4096;
 /// Frames of one message of MPEG audio or AC-3. Encoders send one; a second of the shortest is under a hundred.
 pub const FLV_AUDIO_FRAMES_MAX: usize = 128;
+/// Sample bytes of one MP4 fragment: far above any segment, and far below what the format's 32 bits hold.
+pub const MP4_FRAGMENT_BYTES_MAX: usize = 1 << 30;
+/// Boxes inside boxes that the MP4 reader goes down: `moov/trak/mdia/minf/stbl/stsd` and the entry.
+pub const MP4_DEPTH_MAX: usize = 8;
+/// Segments that stay fetchable after they left the playlist, for players that lag: what a slow download of the oldest listed
+/// one needs. The specification asks for a whole playlist more (section 6.2.2), which would double the memory.
+pub const HLS_SEGMENTS_RETIRED: usize = 3;
+/// Longest wait for the end of the first segment, in seconds: what players bear before the first playlist.
+pub const HLS_FIRST_SEGMENT_SECONDS_MAX: u32 = 10;
+/// Units of the first segment: ten seconds of sixteen tracks, with sounds of 2.5 ms.
+pub const HLS_FIRST_SEGMENT_UNITS_MAX: usize = 65_536;
+/// Longest target duration, in seconds; a segment in memory is as long.
+pub const HLS_TARGET_SECONDS_MAX: u32 = 60;
+/// Seconds that one track of a rendition may be ahead of its leading one, before time goes on without that.
+pub const HLS_LAG_SECONDS: u32 = 1;
+/// Units in sequence that do not fit the time of their rendition, before their time is believed.
+pub const HLS_STRAY_UNITS_MAX: u32 = 64;
