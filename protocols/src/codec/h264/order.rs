@@ -159,3 +159,55 @@ impl Order {
         (expected + Wrapping(slice.delta)).0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Order;
+
+    /// A NAL unit of a header and bits, with the stop bit.
+    fn unit(header: u8, bits: &[&str]) -> Vec<u8> {
+        let mut text = bits.concat() + "1";
+        text.extend(std::iter::repeat_n('0', text.len().next_multiple_of(8) - text.len()));
+        let bytes = text.as_bytes().chunks(8);
+        let byte = |digits| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 2).unwrap();
+        std::iter::once(header).chain(bytes.map(byte)).collect()
+    }
+
+    /// Main profile, 64x48, four bits of `frame_num`, and an order count type with its fields.
+    fn order(pic_order: &str) -> Order {
+        let mut order = Order::default();
+        let profile_level = "010011010000000000011110";
+        order.parameter_set(&unit(
+            0x67,
+            &[profile_level, "11", pic_order, "010", "0", "00100", "011", "1100"],
+        ));
+        order.parameter_set(&unit(0x68, &["1100"]));
+        assert!(order.sps.is_some());
+        order
+    }
+
+    fn counts(mut order: Order, pictures: &[(u8, u32)]) -> Vec<i32> {
+        let slice = |(header, number): &(u8, u32)| {
+            let idr = if *header == 0x65 { "1" } else { "" };
+            unit(*header, &["111", &format!("{number:04b}"), idr])
+        };
+        pictures.iter().map(|picture| order.picture(&slice(picture)).expect("a slice").0).collect()
+    }
+
+    /// H.264, 8.2.1.2: a cycle of one reference picture, 4 counts long, and others 2 counts before.
+    #[test]
+    fn counts_from_cycles() {
+        let cycle = order("01010010110100001000");
+        let pictures = [(0x65, 0), (0x41, 1), (0x01, 2), (0x41, 2), (0x01, 3), (0x65, 0), (0x41, 1)];
+        assert_eq!(counts(cycle, &pictures), [0, 4, 2, 8, 6, 0, 4]);
+    }
+
+    /// H.264, 8.2.1.3, and `frame_num` going around.
+    #[test]
+    fn counts_in_decoding_order() {
+        let pictures = [(0x65, 0), (0x41, 1), (0x01, 2), (0x41, 2), (0x41, 15), (0x41, 0)];
+        let order = order("011");
+        assert_eq!(order.reorder_max(), Some(0));
+        assert_eq!(counts(order, &pictures), [0, 2, 3, 4, 30, 32]);
+    }
+}
