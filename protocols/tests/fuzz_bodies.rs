@@ -21,8 +21,23 @@ fn amf0() {
 }
 
 #[test]
+fn assembler() {
+    run("assembler");
+}
+
+#[test]
 fn codec() {
     run("codec");
+}
+
+#[test]
+fn codec_configuration() {
+    run("codec_configuration");
+}
+
+#[test]
+fn codec_streams() {
+    run("codec_streams");
 }
 
 #[test]

@@ -370,23 +370,32 @@ impl Http1 {
     /// Takes the request from hyper, and its body until it is whole.
     fn take_request(&mut self, cx: &mut Context<'_>, events: &mut Events) -> Result<(), Error> {
         let State::Open(open) = &mut self.state else { return Ok(()) };
-        if let Phase::Reading = open.phase
-            && let Some(arrived) = self.link.borrow_mut().arrived.pop_front()
-        {
-            open.phase = Phase::Body(Box::new(Collector::new(arrived.request)), arrived.slot);
-        }
-        let Phase::Body(collector, slot) = &mut open.phase else { return Ok(()) };
-        match collector.poll(cx, self.config.body_bytes_max) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Ready(Ok(request)) => {
-                self.exchanges = self.exchanges.wrapping_add(1);
-                let method = request.method().clone();
-                open.phase = Phase::Response { slot: slot.clone(), method };
-                events.push(Event::Request(ExchangeId(self.exchanges), request));
-                Ok(())
+        let arrived = match open.phase {
+            Phase::Reading => self.link.borrow_mut().arrived.pop_front(),
+            _ => None,
+        };
+        let bytes_max = self.config.body_bytes_max;
+        let (polled, slot) = match (&mut open.phase, arrived) {
+            // Most requests have no body, and nothing to wait for.
+            (Phase::Reading, Some(arrived)) => {
+                let mut collector = Collector::new(arrived.request);
+                let polled = collector.poll(cx, bytes_max);
+                if polled.is_pending() {
+                    open.phase = Phase::Body(Box::new(collector), arrived.slot);
+                    return Ok(());
+                }
+                (polled, arrived.slot)
             }
+            (Phase::Body(collector, slot), _) => (collector.poll(cx, bytes_max), slot.clone()),
+            _ => return Ok(()),
+        };
+        if let Poll::Ready(request) = polled {
+            let request = request?;
+            self.exchanges = self.exchanges.wrapping_add(1);
+            open.phase = Phase::Response { slot, method: request.method().clone() };
+            events.push(Event::Request(ExchangeId(self.exchanges), request));
         }
+        Ok(())
     }
 
     /// The response is out, or as much of it as will be.

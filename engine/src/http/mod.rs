@@ -159,7 +159,8 @@ impl Machine {
     }
 
     /// Reads, writes and finds events until nothing moves. To be called after every other call that changes something,
-    /// and when the socket takes bytes again after [`Machine::wants_write`].
+    /// and when the socket takes bytes again after [`Machine::wants_write`]. A panic in here leaves `sink` gone, so the
+    /// connection is to be closed.
     pub(crate) fn advance(&mut self, now: Instant, sink: &mut Sink) {
         if self.events.closed {
             return;
@@ -255,7 +256,8 @@ impl Machine {
     }
 
     /// Ends HTTP on an HTTP/1.1 connection whose request was not answered: the engine writes everything from here on, the
-    /// response's head included, and input becomes [`Event::Raw`]. Returns what the client sent after the request.
+    /// response's head included, and input becomes [`Event::Raw`]. Returns what the client sent after the request. The
+    /// exchange ends here, without [`Event::Written`].
     pub(crate) fn take_over(&mut self, exchange: ExchangeId) -> Bytes {
         match &mut self.version {
             Version::One(http) => http.take_over(exchange),

@@ -44,15 +44,19 @@ impl Sink {
             Sink::Plain(fd) => tcp::send_vectored(*fd, &slices[..slices.len().min(limits::SEND_SLICES_MAX)]),
             Sink::Tls { fd, session } => {
                 drain(*fd, session)?;
-                let mut room = limits::COPIED_BYTES_MAX;
+                let mut taken = 0;
                 for slice in slices {
-                    let part = &slice[..slice.len().min(room)];
-                    session.writer().write_all(part)?;
-                    room -= part.len();
+                    let part = &slice[..slice.len().min(limits::COPIED_BYTES_MAX - taken)];
+                    let n = session.writer().write(part)?;
+                    taken += n;
+                    if n < part.len() {
+                        break;
+                    }
                 }
                 match drain(*fd, session) {
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-                    _ => Ok(limits::COPIED_BYTES_MAX - room),
+                    _ if taken == 0 => Err(io::ErrorKind::WouldBlock.into()),
+                    _ => Ok(taken),
                 }
             }
             #[cfg(test)]

@@ -8,6 +8,8 @@ use std::rc::Rc;
 mod heap;
 mod http1;
 mod http2;
+mod mutation;
+mod socket;
 
 /// What a machine writes.
 #[derive(Clone, Default)]

@@ -5,7 +5,9 @@
 //! hoping for it.
 
 pub mod amf0;
+pub mod assembler;
 pub mod codec;
+pub mod codec_configuration;
 pub mod flv;
 pub mod mpegts;
 pub mod proxy_protocol;
@@ -22,7 +24,10 @@ pub type Body = fn(&[u8]);
 /// Name (of the target and of its folder of seeds) and body.
 pub const TARGETS: &[(&str, Body)] = &[
     ("amf0", amf0::amf0),
+    ("assembler", assembler::assembler),
     ("codec", codec::codec),
+    ("codec_configuration", codec_configuration::codec_configuration),
+    ("codec_streams", codec_configuration::codec_streams),
     ("flv_file", flv::flv_file),
     ("flv_message", flv::flv_message),
     ("mpegts_demuxer", mpegts::mpegts_demuxer),

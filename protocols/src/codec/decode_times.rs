@@ -41,7 +41,7 @@ enum Order {
     H264(Box<h264::Order>),
     H265(Box<h265::Order>),
     Mpeg4Video,
-    MpegVideo,
+    MpegVideo(mpeg_video::Order),
     /// Nothing tells, or nothing is reordered.
     Untold,
 }
@@ -52,7 +52,7 @@ impl DecodeTimes {
             Codec::H264 => (Order::H264(Box::default()), 2),
             Codec::H265 => (Order::H265(Box::default()), 1),
             Codec::Mpeg4Video => (Order::Mpeg4Video, 1),
-            Codec::MpegVideo => (Order::MpegVideo, 1),
+            Codec::MpegVideo => (Order::MpegVideo(mpeg_video::Order::default()), 1),
             _ => (Order::Untold, 1),
         };
         DecodeTimes {
@@ -72,7 +72,7 @@ impl DecodeTimes {
         match &mut self.order {
             Order::H264(order) => order.parameter_set(unit),
             Order::H265(order) => order.parameter_set(unit),
-            Order::Mpeg4Video | Order::MpegVideo | Order::Untold => {}
+            Order::Mpeg4Video | Order::MpegVideo(_) | Order::Untold => {}
         }
     }
 
@@ -101,10 +101,10 @@ impl DecodeTimes {
                 first.saturating_sub(missing.saturating_mul(self.start_step))
             }
         };
-        let dts = match self.last {
+        let dts = match (dts.min(pts), self.last) {
             // Distinct where there is room: some muxers want rising decode times.
-            Some(last) if dts <= last => last.saturating_add(1).min(pts.max(last)),
-            _ => dts.min(pts),
+            (dts, Some(last)) if dts <= last => last.saturating_add(1).min(pts.max(last)),
+            (dts, _) => dts,
         };
         if dts > pts {
             self.need(at.max(self.reorder + 1));
@@ -131,7 +131,7 @@ impl DecodeTimes {
         match &self.order {
             Order::H264(order) => order.reorder_max(),
             Order::H265(order) => order.reorder_max(),
-            Order::Mpeg4Video | Order::MpegVideo | Order::Untold => None,
+            Order::Mpeg4Video | Order::MpegVideo(_) | Order::Untold => None,
         }
     }
 
@@ -145,7 +145,6 @@ impl DecodeTimes {
 
     /// The least R that the unit shows to be needed.
     fn needed(&mut self, parts: &Parts) -> usize {
-        let first = |parts: &Parts| parts.first().cloned().unwrap_or_default();
         let place = match &mut self.order {
             Order::H264(order) => place(parts, |unit| {
                 order.parameter_set(unit);
@@ -155,8 +154,10 @@ impl DecodeTimes {
                 order.parameter_set(unit);
                 order.picture(unit)
             }),
-            Order::Mpeg4Video => return usize::from(mpeg4_video::is_bidirectional(&first(parts))),
-            Order::MpegVideo => return usize::from(mpeg_video::is_bidirectional(&first(parts))),
+            Order::Mpeg4Video => {
+                return usize::from(parts.iter().any(|frame| mpeg4_video::is_bidirectional(frame)));
+            }
+            Order::MpegVideo(order) => place(parts, |frame| order.picture(frame)),
             Order::Untold => return 0,
         };
         let needed = place.map_or(0, |(count, restarts)| self.shown.needed(count, restarts));

@@ -7,7 +7,6 @@ const PICTURE: u8 = 0x00;
 const SEQUENCE: u8 = 0xB3;
 const GROUP: u8 = 0xB8;
 const INTRA: u8 = 1;
-const BIDIRECTIONAL: u8 = 3;
 
 /// Where the start code of one of `kinds` begins, and its kind.
 pub(super) fn start_code(bytes: &[u8], kinds: impl Fn(u8) -> bool) -> Option<(usize, u8)> {
@@ -32,9 +31,29 @@ pub fn is_random_access(frame: &[u8]) -> bool {
     coding_type(frame) == Some(INTRA)
 }
 
-/// Whether the picture refers to one shown after it.
-pub(super) fn is_bidirectional(frame: &[u8]) -> bool {
-    coding_type(frame) == Some(BIDIRECTIONAL)
+/// The order in which pictures are shown: `temporal_reference`, which begins anew with each group of pictures.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Order {
+    /// The count of the group's first picture.
+    base: i32,
+    /// The count after all that came.
+    next: i32,
+}
+
+impl Order {
+    /// The picture's place, counted through all groups; `None` where there is no picture.
+    pub(super) fn picture(&mut self, frame: &[u8]) -> Option<(i32, bool)> {
+        let (at, kind) = start_code(frame, |kind| matches!(kind, PICTURE | GROUP))?;
+        let starts_group = kind == GROUP;
+        let at = if starts_group { at + start_code(&frame[at..], |kind| kind == PICTURE)?.0 } else { at };
+        let &[high, low] = frame.get(at + 4..)?.first_chunk::<2>()?;
+        if starts_group {
+            self.base = self.next;
+        }
+        let count = self.base.wrapping_add(i32::from(u16::from_be_bytes([high, low]) >> 6));
+        self.next = self.next.max(count.wrapping_add(1));
+        Some((count, false))
+    }
 }
 
 /// The sequence header that a frame begins with and its extensions; `None` where there is none.

@@ -112,8 +112,8 @@ impl H265 {
         let arrays =
             [(VPS, std::slice::from_ref(&self.vps)), (SPS, std::slice::from_ref(&self.sps)), (PPS, pps)];
         for (kind, units) in arrays {
-            // array_completeness 0: sets may come in the samples too.
-            record.put_u8(kind);
+            // array_completeness: `hvc1` promises that no other sets come in the samples.
+            record.put_u8(0x80 | kind);
             record.put_u16(units.len() as u16);
             units.iter().for_each(|unit| put_set(&mut record, unit));
         }
