@@ -61,6 +61,16 @@ fn mpegts_psi() {
 }
 
 #[test]
+fn depacketize() {
+    run("depacketize");
+}
+
+#[test]
+fn packetize() {
+    run("packetize");
+}
+
+#[test]
 fn proxy_protocol() {
     run("proxy_protocol");
 }

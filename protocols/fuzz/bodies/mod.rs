@@ -15,6 +15,7 @@ pub mod reorder;
 pub mod rtcp;
 pub mod rtmp;
 pub mod rtp;
+pub mod rtp_payload;
 pub mod rtsp;
 pub mod sdp;
 
@@ -30,8 +31,10 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("codec_streams", codec_configuration::codec_streams),
     ("flv_file", flv::flv_file),
     ("flv_message", flv::flv_message),
+    ("depacketize", rtp_payload::depacketize),
     ("mpegts_demuxer", mpegts::mpegts_demuxer),
     ("mpegts_psi", mpegts::mpegts_psi),
+    ("packetize", rtp_payload::packetize),
     ("proxy_protocol", proxy_protocol::proxy_protocol),
     ("reorder", reorder::reorder),
     ("rtcp", rtcp::rtcp),

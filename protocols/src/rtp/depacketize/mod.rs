@@ -270,4 +270,6 @@ impl Picture {
 }
 
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod tests;

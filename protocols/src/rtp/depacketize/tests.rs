@@ -190,3 +190,71 @@ fn samples_are_whole() {
     assert_eq!(units, [(5, vec![vec![1, 2, 3, 4]])]);
     assert!(Depacketizer::new(&track(Codec::Lpcm { bits: 20 }, 8000, 2, "")).is_none());
 }
+
+#[test]
+fn vp9_layers_become_a_superframe() {
+    // Flexible mode with layers: spatial layer 0, then 1, in one picture.
+    let mut depacketizer = Depacketizer::new(&track(Codec::Vp9, 90_000, 0, "")).unwrap();
+    let (units, errors) = run(
+        &mut depacketizer,
+        &[
+            (0, false, Some(&[0xBC, 0x80, 1, 0x00, 0x82, 1, 2])),
+            (0, true, Some(&[0xBC, 0x80, 1, 0x02, 0x86, 3])),
+        ],
+    );
+    assert_eq!(errors, []);
+    let index = [0xD9, 3, 0, 0, 0, 2, 0, 0, 0, 0xD9];
+    assert_eq!(units, [(0, vec![[&[0x82, 1, 2, 0x86, 3][..], &index].concat()])]);
+}
+
+#[test]
+fn av1_size_fields_and_delimiters_are_taken_out() {
+    let mut depacketizer = Depacketizer::new(&track(Codec::Av1, 90_000, 0, "")).unwrap();
+    let (units, errors) = run(
+        &mut depacketizer,
+        &[
+            (0, false, Some(&[0x08, 2, 0x12, 0, 4, 0x0A, 2, 7, 8])),
+            (0, true, Some(&[0x10, 0x30, 1, 2])),
+            (9, true, Some(&[0x90, 1, 2])),
+            (10, true, Some(&[0x20, 9, 0x30])),
+            (11, true, Some(&[0x10, 0x30, 3])),
+        ],
+    );
+    assert_eq!(errors.len(), 2, "an end without beginning, and a size beyond the payload");
+    assert_eq!(units, [(0, vec![vec![0x08, 7, 8], vec![0x30, 1, 2]]), (11, vec![vec![0x30, 3]])]);
+}
+
+#[test]
+fn latm_in_band_tells_its_configuration() {
+    use crate::codec::Configuration;
+    let mut depacketizer = Depacketizer::new(&track(Codec::AacLatm, 48_000, 1, "cpresent=1")).unwrap();
+    assert!(depacketizer.configuration().is_none());
+    // useSameStreamMux 0, the 44 bits of the configuration 400023103fc0, the length 2, the unit; then useSameStreamMux 1.
+    let with = 0x4000_2310_3FC0_u64 >> 4;
+    let element = (u128::from(with) << 24 | 0x02_ABCD) << (128 - 1 - 44 - 24);
+    let bytes = &element.to_be_bytes()[..9];
+    let again = &(0x8000_0000_u32 | 0x01_EF << 15).to_be_bytes()[..3];
+    let (units, errors) = run(&mut depacketizer, &[(0, true, Some(bytes)), (1024, true, Some(again))]);
+    assert_eq!(errors, []);
+    assert_eq!(units, [(0, vec![vec![0xAB, 0xCD]]), (1024, vec![vec![0xEF]])]);
+    let Some(Configuration::Aac(aac)) = depacketizer.configuration().map(AsRef::as_ref) else { panic!() };
+    assert_eq!((aac.sample_rate, aac.channels), (48_000, 1));
+}
+
+#[test]
+fn jpeg_tables_come_once_or_never() {
+    let mut depacketizer = Depacketizer::new(&track(Codec::Mjpeg, 90_000, 0, "")).unwrap();
+    let header = |q: u8, width: u8| vec![0, 0, 0, 0, 1, q, width, 6];
+    let with_tables = [header(200, 8), vec![0, 0, 0, 128], vec![7; 128], vec![1, 2]].concat();
+    let without = [header(200, 8), vec![0; 4], vec![3, 4]].concat();
+    let computed = [header(50, 8), vec![5, 6]].concat();
+    let unknown = [header(201, 8), vec![0; 4], vec![3, 4]].concat();
+    let huge = [header(50, 0), vec![5, 6]].concat();
+    let packets = [&with_tables, &without, &computed, &unknown, &huge]
+        .map(|payload| (0, true, Some(payload.as_slice())));
+    let (units, errors) = run(&mut depacketizer, &packets);
+    assert_eq!(errors.iter().map(Error::kind).collect::<Vec<_>>(), ["invalid", "unsupported"]);
+    let tables = units.iter().map(|(_, parts)| parts[0][6..8].to_vec()).collect::<Vec<_>>();
+    assert_eq!(tables, [[0, 7], [0, 7], [0, 16]], "T.81's own at quality 50");
+    assert!(units.iter().all(|(_, parts)| parts[0].ends_with(&[0xFF, 0xD9])));
+}
