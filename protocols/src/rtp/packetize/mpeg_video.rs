@@ -32,13 +32,11 @@ pub(super) fn packetize(
     let (mut start, mut begins) = (0, true);
     while start < picture.len() {
         let end = picture.len().min(start + piece_bytes);
-        // Headers stay with the slice behind them, so the first slice of a packet is no place to cut.
-        let cut = match end == picture.len() {
-            true => Some(end),
-            false => start_codes(&picture[..end], start + 1)
-                .filter(|(at, code)| SLICES.contains(code) && *at > first_slice(picture, start, end))
-                .last()
-                .map(|(at, _)| at),
+        let whole = (end == picture.len()).then_some(end);
+        let cut = match begins {
+            true => whole.or_else(|| slices(picture, start, end).skip(1).last()),
+            // A slice may not follow on the end of a fragmented one.
+            false => slices(picture, start, end).next().or(whole),
         };
         let stop = cut.unwrap_or(end);
         let piece = &picture[start..stop];
@@ -54,10 +52,10 @@ pub(super) fn packetize(
     Ok(())
 }
 
-/// Where the first slice of a packet begins; its start if none does.
-fn first_slice(picture: &[u8], start: usize, end: usize) -> usize {
-    let mut codes = start_codes(&picture[..end], start);
-    codes.find(|(_, code)| SLICES.contains(code)).map_or(start, |(at, _)| at)
+/// Where slices begin in a packet. Headers stay with the slice behind them, so the first one of a packet that begins with
+/// headers or a slice is no place to cut.
+fn slices(picture: &[u8], start: usize, end: usize) -> impl Iterator<Item = usize> {
+    start_codes(&picture[..end], start).filter(|(_, code)| SLICES.contains(code)).map(|(at, _)| at)
 }
 
 /// What the picture header (ISO/IEC 13818-2, 6.2.3) says for every packet: temporal reference, type, motion vector codes.
