@@ -63,8 +63,6 @@ pub const RTMP_CHUNK_STREAMS_MAX: usize = 64;
 pub const RTMP_AHEAD_BYTES_MAX: usize = 256 * 1024;
 /// Longest wait of an RTMP client for each answer, in milliseconds: on-demand sources take up to ten seconds to start.
 pub const RTMP_RESPONSE_TIMEOUT_MS: u64 = 15_000;
-/// Entries of a FourCC list or map of an RTMP client's `connect` that are looked at; Enhanced RTMP defines eleven.
-pub const RTMP_FOURCCS_MAX: usize = 32;
 /// NAL units or OBUs of one access unit. Slices of a packet's size in a picture of a megabyte are 700.
 pub const UNIT_PARTS_MAX: usize = 4096;
 /// Picture parameter sets of one H.264 or H.265 track that are followed: the records of MP4 count them in a byte or less, encoders send up to five.

@@ -5,12 +5,13 @@
 
 use bytes::{Bytes, BytesMut};
 use headwater_protocols::amf0::Value;
+use headwater_protocols::flv::{Capabilities, Kind};
 use headwater_protocols::limits::{RTMP_BUFFERED_BYTES_MAX, RTMP_MESSAGE_BYTES_MAX};
 use headwater_protocols::rtmp::chunk::{CHUNK_BYTES, Reader, message_pieces, write_message};
 use headwater_protocols::rtmp::client::{self, Goal};
 use headwater_protocols::rtmp::message::{Message, UserControl, type_id};
 use headwater_protocols::rtmp::server::{self, PublishKind, Refusal};
-use headwater_protocols::rtmp::{Capabilities, Client, Error, Kind, Server};
+use headwater_protocols::rtmp::{Client, Error, Server};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -235,7 +236,7 @@ pub fn rtmp_client(data: &[u8]) {
         url: "rtmp://h/a/b?q".into(),
         goal,
         flash_version: String::new(),
-        capabilities: Capabilities::default(),
+        capabilities: Capabilities::legacy(),
     };
     let mut now = start();
     let mut machine = Client::new(config, now, 1).expect("a URL");

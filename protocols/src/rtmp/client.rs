@@ -10,15 +10,16 @@
 //!
 //! Left out: challenges of Adobe's servers, redirects (the caller connects anew), pause and seek.
 
-use super::capabilities::Capabilities;
+use super::capabilities;
 use super::command::Command;
 use super::connection::{Connection, Incoming, WINDOW_BYTES};
 use super::error::Error;
 use super::handshake::ClientHandshake;
-use super::message::{Kind, UserControl, type_id};
+use super::message::{UserControl, type_id};
 use super::path;
 use super::server::PublishKind;
 use crate::amf0::Value;
+use crate::flv::{Capabilities, Kind};
 use crate::limits::{RTMP_MESSAGE_BYTES_MAX, RTMP_RESPONSE_TIMEOUT_MS};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -298,7 +299,7 @@ impl Client {
                 ("videoFunction", 1.0.into()),
             ]),
         }
-        object.extend(self.capabilities.properties());
+        object.extend(capabilities::properties(self.capabilities, capabilities::DECODE));
         self.connection.command(0, &["connect".into(), CONNECT.into(), Value::object(object)]);
         self.enter(Step::Connect);
     }
@@ -322,8 +323,11 @@ impl Client {
         if self.step == Step::Connect && command.transaction == CONNECT {
             // Servers put their capabilities into one object or the other.
             let information = command.arguments.first().unwrap_or(&Value::Null);
-            let found = Capabilities::parse(information);
-            let capabilities = if found.is_enhanced() { found } else { Capabilities::parse(&command.object) };
+            let found = Capabilities::from_connect(information);
+            let capabilities = match found == Capabilities::legacy() {
+                true => Capabilities::from_connect(&command.object),
+                false => found,
+            };
             self.connection.control(type_id::WINDOW_ACKNOWLEDGEMENT_SIZE, &WINDOW_BYTES.to_be_bytes());
             self.connection.announce_chunk_bytes();
             if matches!(self.goal, Goal::Publish(_)) {

@@ -3,15 +3,15 @@
 use super::chunk::{self, CHUNK_BYTES, Header, INITIAL_CHUNK_BYTES, MESSAGE_STREAM, Reader};
 use super::command::{self, Command};
 use super::error::Error;
-use super::message::{self, Aggregate, Kind, Message, UserControl, type_id};
+use super::message::{self, Aggregate, Message, UserControl, type_id};
 use crate::amf0::Value;
+use crate::flv::{Kind, SET_DATA_FRAME};
 use crate::limits::{RTMP_AHEAD_BYTES_MAX, RTMP_COMMAND_BYTES_MAX};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// What either side may send without an acknowledgement, in bytes: what Flash Media Server named, and all expect.
 pub(super) const WINDOW_BYTES: u32 = 2_500_000;
-/// The data message that says: store what follows as the stream's metadata.
-const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0D@setDataFrame";
+/// The data message that takes the stream's metadata back.
 const CLEAR_DATA_FRAME: &[u8] = b"\x02\x00\x0F@clearDataFrame";
 
 /// What is left for server and client to look at.

@@ -20,36 +20,6 @@ pub mod type_id {
     pub const AGGREGATE: u8 = 22;
 }
 
-/// What a media message carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    Audio,
-    Video,
-    /// AMF0 values: the name of an event such as `onMetaData`, and its arguments.
-    Script,
-}
-
-impl Kind {
-    /// The message type, which is the tag type of FLV too.
-    pub const fn type_id(self) -> u8 {
-        match self {
-            Kind::Audio => type_id::AUDIO,
-            Kind::Video => type_id::VIDEO,
-            Kind::Script => type_id::DATA_AMF0,
-        }
-    }
-
-    /// The kind of a message type; `None` for those that carry no media.
-    pub const fn from_type_id(type_id: u8) -> Option<Kind> {
-        match type_id {
-            type_id::AUDIO => Some(Kind::Audio),
-            type_id::VIDEO => Some(Kind::Video),
-            type_id::DATA_AMF0 => Some(Kind::Script),
-            _ => None,
-        }
-    }
-}
-
 /// A whole message, as the chunks gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {

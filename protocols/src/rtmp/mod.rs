@@ -4,13 +4,12 @@
 //! - [`handshake`]: plain and with digests (section 5.2).
 //! - [`chunk`]: messages to chunks and back (section 5.3).
 //! - [`message`]: types, user control, aggregates (sections 5.4, 6 and 7.1).
-//! - [`capabilities`]: which codecs a peer names in `connect`.
 //! - [`server`]: one connection as the server sees it. [`client`]: one connection as a client drives it: publish or play.
 //!
 //! Left out: encryption (RTMPE; RTMPS is TLS below this layer), tunnelling over HTTP, shared objects, AMF3 values, several
 //! message streams of one connection, Adobe's and Limelight's challenge in the query of `app`.
 
-pub mod capabilities;
+mod capabilities;
 pub mod chunk;
 pub mod client;
 
@@ -22,9 +21,6 @@ pub mod message;
 mod path;
 pub mod server;
 
-pub use capabilities::Capabilities;
-
 pub use client::Client;
 pub use error::Error;
-pub use message::Kind;
 pub use server::Server;

@@ -14,13 +14,14 @@
 
 mod commands;
 
-use super::capabilities::Capabilities;
+use super::capabilities;
 use super::chunk::MESSAGE_STREAM;
 use super::connection::{Connection, Incoming, WINDOW_BYTES};
 use super::error::Error;
 use super::handshake::ServerHandshake;
-use super::message::{Kind, UserControl, type_id};
+use super::message::{UserControl, type_id};
 use crate::amf0::Value;
+use crate::flv::{Capabilities, Kind};
 use crate::limits::{RTMP_COMMAND_BYTES_MAX, RTMP_MESSAGE_BYTES_MAX};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -383,7 +384,7 @@ impl Server {
         let bandwidth = [&window[..], &[2]].concat();
         self.connection.control(type_id::SET_PEER_BANDWIDTH, &bandwidth);
         self.connection.announce_chunk_bytes();
-        let offered = Capabilities::of_server().properties();
+        let offered = capabilities::properties(Capabilities::all(), capabilities::FORWARD);
         let mut properties = vec![
             // Encoders parse it, and some ask for version 3 at least before they send H.264.
             ("fmsVer", "FMS/3,0,1,123".into()),

@@ -2,7 +2,7 @@
 //! GStreamer 1.22.0 (rtmp2sink, rtmp2src), mpv 0.35.1. Those of publishers stop inside a message.
 
 use crate::support::{events_in_pieces, server};
-use headwater_protocols::rtmp::Kind;
+use headwater_protocols::flv::{FourCc, Kind};
 use headwater_protocols::rtmp::server::Event;
 use std::time::Instant;
 
@@ -74,7 +74,7 @@ const ALL: [(&str, &[u8], &[&str]); 7] = [
 fn outline(event: &Event) -> String {
     match event {
         Event::Connect(connect) => {
-            let enhanced = if connect.capabilities.can_receive(*b"hvc1") { "hvc1" } else { "legacy" };
+            let enhanced = if connect.capabilities.takes(FourCc::HVC1) { "hvc1" } else { "legacy" };
             format!("connect {} {} {} {enhanced}", connect.app, connect.tc_url, connect.flash_version)
         }
         Event::Publish(publish) => format!("publish {} {} {:?}", publish.path, publish.query, publish.kind),

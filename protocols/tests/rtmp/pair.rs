@@ -2,10 +2,11 @@
 
 use crate::support::server;
 use bytes::{Bytes, BytesMut};
+use headwater_protocols::flv::{Capabilities, Kind};
 use headwater_protocols::limits::RTMP_RESPONSE_TIMEOUT_MS;
 use headwater_protocols::rtmp::client::{self, Client, Goal};
 use headwater_protocols::rtmp::server::{PublishKind, Refusal};
-use headwater_protocols::rtmp::{Capabilities, Error, Kind, Server, chunk, server as machine};
+use headwater_protocols::rtmp::{Error, Server, chunk, server as machine};
 use std::time::{Duration, Instant};
 
 struct Pair {
@@ -25,7 +26,7 @@ impl Pair {
             url: url.into(),
             goal,
             flash_version: String::new(),
-            capabilities: Capabilities::of_server(),
+            capabilities: Capabilities::all(),
         };
         let client = Client::new(config, now, seed).expect("a URL");
         let (at_client, at_server) = (Vec::new(), Vec::new());
@@ -86,7 +87,7 @@ fn a_publisher_gets_its_media_through() {
         assert!(matches!(
             &pair.at_client[..],
             [client::Event::Connected { capabilities }, client::Event::Publishing]
-                if *capabilities == Capabilities::of_server()
+                if *capabilities == Capabilities::all()
         ));
         let [machine::Event::Connect(_), machine::Event::Publish(publish)] = &pair.at_server[..] else {
             panic!("{:?}", pair.at_server)

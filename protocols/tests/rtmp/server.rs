@@ -3,10 +3,11 @@
 use crate::support::{IDLE, Peer, server};
 use bytes::{Bytes, BytesMut};
 use headwater_protocols::amf0::Value;
+use headwater_protocols::flv::Kind;
 use headwater_protocols::limits::{RTMP_AHEAD_BYTES_MAX, RTMP_COMMAND_BYTES_MAX, RTMP_MESSAGE_BYTES_MAX};
+use headwater_protocols::rtmp::Error;
 use headwater_protocols::rtmp::message::{UserControl, type_id};
 use headwater_protocols::rtmp::server::{Event, PublishKind, Refusal, Start};
-use headwater_protocols::rtmp::{Error, Kind};
 use std::time::{Duration, Instant};
 
 fn publishing() -> Peer {

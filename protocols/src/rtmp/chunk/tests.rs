@@ -1,7 +1,8 @@
 use super::*;
+use crate::flv::Kind;
 use crate::limits::{RTMP_BUFFERED_BYTES_MAX, RTMP_CHUNK_STREAMS_MAX};
 use crate::rtmp::error::Error;
-use crate::rtmp::message::{Kind, Message};
+use crate::rtmp::message::Message;
 use crate::rtp::random::Random;
 use bytes::{Bytes, BytesMut};
 

@@ -1,7 +1,7 @@
 //! Writing messages as chunks.
 
 use super::EXTENDED;
-use crate::rtmp::message::Kind;
+use crate::flv::Kind;
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The chunk size that servers and clients of this crate announce before they send media: one chunk holds most messages.

@@ -6,7 +6,7 @@
 
 use super::{Connect, Event, Outstanding, Play, Publish, PublishKind, Server, Start, State};
 use crate::amf0::Value;
-use crate::rtmp::capabilities::Capabilities;
+use crate::flv::Capabilities;
 use crate::rtmp::chunk::MESSAGE_STREAM;
 use crate::rtmp::command::{self, Command};
 use crate::rtmp::error::Error;
@@ -57,7 +57,7 @@ impl Server {
             app: text("app"),
             tc_url: text("tcUrl"),
             flash_version: text("flashVer"),
-            capabilities: Capabilities::parse(object),
+            capabilities: Capabilities::from_connect(object),
         };
         (self.app, self.tc_url) = (Some(connect.app.clone()), connect.tc_url.clone());
         Event::Connect(connect)
