@@ -115,3 +115,6 @@ pub const HLS_TARGET_SECONDS_MAX: u32 = 60;
 pub const HLS_LAG_SECONDS: u32 = 1;
 /// Units in sequence that do not fit the time of their rendition, before their time is believed.
 pub const HLS_STRAY_UNITS_MAX: u32 = 64;
+/// Times of units further from the stream's beginning than this, in seconds (over a hundred years), are nonsense; below it no
+/// arithmetic of times overflows.
+pub const HLS_STREAM_SECONDS_MAX: u64 = 1 << 32;

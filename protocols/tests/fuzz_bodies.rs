@@ -131,6 +131,21 @@ fn sdp() {
 }
 
 #[test]
+fn hls_muxer() {
+    run("hls_muxer");
+}
+
+#[test]
+fn hls_request() {
+    run("hls_request");
+}
+
+#[test]
+fn mp4_boxes() {
+    run("mp4_boxes");
+}
+
+#[test]
 fn every_target_has_its_libfuzzer_binary() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
     let mut files = std::fs::read_dir(folder)

@@ -9,6 +9,7 @@ pub mod assembler;
 pub mod codec;
 pub mod codec_configuration;
 pub mod flv;
+pub mod hls;
 pub mod mpegts;
 pub mod proxy_protocol;
 pub mod reorder;
@@ -32,6 +33,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("depacketize", rtp_payload::depacketize),
     ("flv_file", flv::flv_file),
     ("flv_message", flv::flv_message),
+    ("hls_muxer", hls::hls_muxer),
+    ("hls_request", hls::hls_request),
+    ("mp4_boxes", hls::mp4_boxes),
     ("mpegts_demuxer", mpegts::mpegts_demuxer),
     ("mpegts_psi", mpegts::mpegts_psi),
     ("packetize", rtp_payload::packetize),

@@ -12,7 +12,7 @@ use super::selection::Selection;
 use super::text::{Names, Text};
 use super::{Config, Error, Variant};
 use crate::codec::Configuration;
-use crate::limits::{HLS_FIRST_SEGMENT_SECONDS_MAX, HLS_FIRST_SEGMENT_UNITS_MAX};
+use crate::limits::{HLS_FIRST_SEGMENT_SECONDS_MAX, HLS_FIRST_SEGMENT_UNITS_MAX, HLS_STREAM_SECONDS_MAX};
 use crate::track::{Elementary, Skipped};
 use crate::unit::{AccessUnit, MediaTime};
 use std::sync::Arc;
@@ -96,8 +96,11 @@ impl Muxer {
     /// Takes a unit of a track. `now` is the wall clock since the UNIX epoch: of the unit's arrival, or of the call for
     /// units that waited before.
     ///
-    /// Errors: [`Error::Limit`] for a unit larger than a segment may be, which is dropped.
+    /// Errors: [`Error::Limit`] for a unit larger than a segment may be, or at a time no stream reaches, which is dropped.
     pub fn unit(&mut self, now: Duration, track: usize, unit: &AccessUnit) -> Result<Progress, Error> {
+        if unit.dts.in_clock(1).unsigned_abs() > HLS_STREAM_SECONDS_MAX {
+            return Err(Error::Limit { what: "seconds of a stream", max: HLS_STREAM_SECONDS_MAX as usize });
+        }
         if !self.selection.has(track) || self.ended {
             return Ok(Progress::default());
         }
@@ -225,11 +228,9 @@ impl Muxer {
             }
         }
         let Some(leading) = self.selection.leading() else {
-            // Nothing can be decoded yet: wait on for what is configured.
-            let has = |track: &usize| self.tracks.get(*track).is_some();
+            // Nothing of it can be decoded: wait for what can.
             self.selection = Selection::new(self.config.variant, &self.tracks)?;
-            self.first.retain(|(_, track, _)| !has(track));
-            self.first_bytes = 0;
+            self.discontinuity();
             return Ok(());
         };
         self.frame_seconds = self.frame_seconds(leading);

@@ -11,7 +11,8 @@ const SKIP_TARGETS: u32 = 6;
 const HOLD_BACK_TARGETS: u32 = 3;
 /// Part targets a player keeps from the end; three is the least allowed.
 const PART_HOLD_BACK_TARGETS: u32 = 3;
-/// Parts are listed for the segments of these last target durations.
+/// Parts are listed for the segments of these last target durations (4.4.4.9), and at most for as many segments, the open
+/// one included: what hls-parser takes for the same, and more than a player within the part hold-back asks for.
 const PARTS_TARGETS: u32 = 3;
 
 /// A rendition's own names, and the other renditions of which low latency reports (4.4.5.4).
@@ -50,7 +51,6 @@ impl std::fmt::Display for Millis {
 /// Writes the playlist, or a delta update of it.
 pub(super) fn write(window: &Window, context: &Context<'_>, delta: bool) -> Text {
     let mut text = Text::default();
-    let listed = window.listed().len();
     let (skipped, with_parts) = boundaries(window);
     let skipped = if delta { skipped } else { 0 };
     write_head(&mut text, window, context);
@@ -69,7 +69,6 @@ pub(super) fn write(window: &Window, context: &Context<'_>, delta: bool) -> Text
         text.uri(&context.names, format_args!("_seg{}.{}", segment.msn, context.names.extension));
         text.put(format_args!("\n"));
     }
-    debug_assert!(skipped <= listed, "only listed segments are skipped");
     if window.part_target_ms.is_some() && !window.ended {
         if !window.open.parts.is_empty() {
             write_segment_head(&mut text, &window.open, context, &mut init);
@@ -96,7 +95,8 @@ fn boundaries(window: &Window) -> (usize, usize) {
     let ticks = |targets: u32| i64::from(window.target) * i64::from(targets) * i64::from(window.timescale);
     let mut from_end = window.open.parts.iter().map(|part| part.duration).sum::<i64>();
     let mut skipped = 0;
-    let mut with_parts = 0;
+    let closed = PARTS_TARGETS as usize - usize::from(!window.open.parts.is_empty());
+    let mut with_parts = window.listed().len().saturating_sub(closed);
     for (index, segment) in window.listed().enumerate().collect::<Vec<_>>().into_iter().rev() {
         if from_end >= ticks(PARTS_TARGETS) {
             with_parts = with_parts.max(index + 1);

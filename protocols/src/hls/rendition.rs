@@ -94,7 +94,7 @@ impl Rendition {
         Ok(Rendition {
             names,
             window: Window::new(timescale, pace.target, pace.part_target_ms, segment_count),
-            video: configuration.picture().is_some() || is_video(configuration),
+            video: is_video(configuration),
             form,
             leading: *leading,
             pace,
