@@ -36,7 +36,7 @@ pub(super) fn packetize(
         let cut = match begins {
             true => whole.or_else(|| slices(picture, start, end).skip(1).last()),
             // A slice may not follow on the end of a fragmented one.
-            false => slices(picture, start, end).next().or(whole),
+            false => slices(picture, start, end).find(|at| *at > start).or(whole),
         };
         let stop = cut.unwrap_or(end);
         let piece = &picture[start..stop];
@@ -52,10 +52,11 @@ pub(super) fn packetize(
     Ok(())
 }
 
-/// Where slices begin in a packet. Headers stay with the slice behind them, so the first one of a packet that begins with
-/// headers or a slice is no place to cut.
+/// Where slices begin in a packet, or right behind it. Headers stay with the slice behind them, so the first one of a
+/// packet that begins with headers or a slice is no place to cut.
 fn slices(picture: &[u8], start: usize, end: usize) -> impl Iterator<Item = usize> {
-    start_codes(&picture[..end], start).filter(|(_, code)| SLICES.contains(code)).map(|(at, _)| at)
+    let window = &picture[..picture.len().min(end + 4)];
+    start_codes(window, start).filter(|(_, code)| SLICES.contains(code)).map(|(at, _)| at)
 }
 
 /// What the picture header (ISO/IEC 13818-2, 6.2.3) says for every packet: temporal reference, type, motion vector codes.
