@@ -177,7 +177,8 @@ impl Rendition {
             Junction::Shift(shift) if unit.random_access => {
                 let shifted =
                     unit.dts.in_clock(self.timescale).saturating_add(shift.in_clock(self.timescale));
-                let fits = (self.last..=self.last.saturating_add(self.pace.jump)).contains(&shifted);
+                // A little before the end too: the rendition that began may have ended earlier than this one.
+                let fits = shifted.abs_diff(self.last) <= self.pace.jump.unsigned_abs();
                 if !fits && self.strays < HLS_STRAY_UNITS_MAX {
                     self.strays += 1;
                     return Ok(None);
@@ -185,7 +186,10 @@ impl Rendition {
                 // The others have begun theirs already, so none is told.
                 return self.begin(unit, fits.then_some(shift), now, anchor).map(|_| None);
             }
-            Junction::Shift(_) if !follows => return Ok(None),
+            Junction::Shift(_) if !follows => {
+                self.strays += 1;
+                return Ok(None);
+            }
             _ => {}
         }
         let current = self.configuration(self.leading);

@@ -248,3 +248,21 @@ fn transport_streams_skip_what_they_cannot_carry() {
     assert_eq!(skipped.iter().map(|skipped| skipped.track).collect::<Vec<_>>(), [1, 3]);
     assert!(Muxer::new(config(Variant::MpegTs), &stream.tracks()[1..2], 1).is_err());
 }
+
+#[test]
+fn renditions_that_ended_apart_go_on_together() {
+    let stream = Stream { audio: vec![aac(48_000), opus()], ..Stream::default() };
+    let mut muxer = stream.muxer(config(Variant::Fmp4));
+    let mut units = stream.units(0, 9.0);
+    units.retain(|(track, unit)| *track == 0 || unit.dts.in_clock(10) < 85);
+    feed(&mut muxer, &units, |_| ());
+    muxer.discontinuity();
+    // The sound is first, and the picture half a second ahead of it.
+    feed(&mut muxer, &[(1, sound(480_000, 48_000))], |_| ());
+    feed(&mut muxer, &stream.units(10 * 90_000, 9.0), |_| ());
+    for name in [MAIN, "a1b2c3d4e5f6_audio1.m3u8", "a1b2c3d4e5f6_audio2.m3u8"] {
+        let playlist = text(&mut muxer, name, "");
+        let after = playlist.split("#EXT-X-DISCONTINUITY\n").nth(1).expect("a discontinuity");
+        assert!(after.matches("#EXTINF").count() >= 3, "{playlist}");
+    }
+}
