@@ -1,0 +1,51 @@
+// Keeps the playing position near the live edge: a little faster when it lags, a jump when it is far behind, and a greater
+// distance for a while when the buffer ran dry. Numbers in, a decision out; the session applies it.
+
+/// Playback rates: gentle enough that speech sounds as it is.
+const FASTER = 1.08;
+const SLOWER = 0.95;
+/// Seconds beyond the target at which playing faster begins, and at which it is not worth while.
+const SLACK = 0.25;
+const JUMP = 6;
+/// What a dry buffer adds to the target, at most in all, and what a second of smooth playing takes away again.
+const PENALTY = 0.3;
+const PENALTY_MAX = 3;
+const FORGIVEN = 0.01;
+
+export class LiveControl {
+  /// `target` is the distance to keep from the end of the buffer; the buffer grows in steps of `step`. In seconds.
+  constructor(target, step) {
+    this.base = target;
+    this.step = step;
+    this.penalty = 0;
+    this.rate = 1;
+  }
+
+  get target() {
+    return this.base + this.penalty;
+  }
+
+  /// The buffer ran dry.
+  stalled() {
+    this.penalty = Math.min(PENALTY_MAX, this.penalty + PENALTY);
+  }
+
+  /// `ahead` seconds are in the buffer and `elapsed` went by since the last call. Returns the playback rate, or a jump: how far
+  /// before the end of the buffer to go on.
+  decide(ahead, elapsed) {
+    this.penalty = Math.max(0, this.penalty - FORGIVEN * elapsed);
+    const excess = ahead - this.target;
+    if (excess > JUMP + this.step) {
+      this.rate = 1;
+      return { jump: this.target };
+    }
+    if (excess > SLACK + this.step) {
+      this.rate = FASTER;
+    } else if (ahead < this.target / 3) {
+      this.rate = SLOWER;
+    } else if ((this.rate > 1 && excess < this.step / 2) || (this.rate < 1 && ahead > this.target / 2)) {
+      this.rate = 1;
+    }
+    return { rate: this.rate };
+  }
+}
