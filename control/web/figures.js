@@ -19,10 +19,9 @@ class Pictures {
   }
 }
 
-/// `source()` answers `{ latency, ahead, bitrate, frameRate, stalls, means }` of the present playback, or null.
+/// `source()` answers `{ latency, ahead, bitrate, frameRate, means }` of the present playback, or null.
 export function showFigures({ video, element, source }) {
   const pictures = new Pictures(video);
-  let stalls = 0;
   const update = () => {
     const { dropped, total } = pictures.read();
     const now = source();
@@ -36,11 +35,9 @@ export function showFigures({ video, element, source }) {
     put('buffer', now ? seconds(now.ahead) : '–');
     put('bitrate', now && now.bitrate ? bitrate(now.bitrate) : '–');
     put('dropped', total > 0 ? `${dropped} of ${total}` : '–');
-    stalls = now ? now.stalls : stalls;
-    put('stalls', String(stalls));
     put('means', now ? now.means : '–');
-    const size = video.videoWidth > 0 ? `${video.videoWidth} × ${video.videoHeight}` : null;
-    const rate = now && now.frameRate ? `, ${Number(now.frameRate.toFixed(2))} fps` : '';
+    const size = video.videoWidth > 0 ? `${video.videoWidth}×${video.videoHeight}` : null;
+    const rate = now && now.frameRate ? ` ${Number(now.frameRate.toFixed(2))} fps` : '';
     put('picture', size ? size + rate : now && video.readyState > 0 ? 'sound only' : '–');
   };
   setInterval(update, PERIOD_MS);

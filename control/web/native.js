@@ -16,7 +16,7 @@ export function playsNatively(video) {
 export class NativeSession {
   constructor({ video, url, clock, signal, events }) {
     Object.assign(this, { video, url, clock, signal, events });
-    Object.assign(this, { begun: false, stalls: 0, bitrate: null, frameRate: null, means: 'HLS of the browser' });
+    Object.assign(this, { begun: false, bitrate: null, frameRate: null, means: 'HLS of the browser' });
   }
 
   async run() {
@@ -29,7 +29,9 @@ export class NativeSession {
       video.addEventListener('ended', () => reject(new OfflineError('The stream is over.')), { signal });
     });
     video.addEventListener('waiting', () => {
-      this.stalls += this.begun ? 1 : 0;
+      if (this.begun) {
+        this.events.stalled();
+      }
     }, { signal });
     video.addEventListener('loadedmetadata', () => {
       this.begun = true;

@@ -21,6 +21,7 @@ const clock = new ServerClock();
 let session = null;
 let failures = 0;
 let errors = 0;
+let interruptions = 0;
 let soundChosen = false;
 /// Ends the present wait between two sessions.
 let retryNow = () => {};
@@ -59,6 +60,9 @@ const events = {
       tell('loading', 'Buffering');
     }
   },
+  stalled() {
+    interruptions += 1;
+  },
   trouble,
   audios: (list, chosen) => controls.audios(list, chosen),
 };
@@ -90,6 +94,9 @@ async function explain(error, native) {
     return null;
   }
   if (error instanceof OfflineError || (error instanceof RequestError && error.gone)) {
+    if (error.url && error.url !== urls.hls) {
+      return again(); // a file of the stream is gone, or the server's session with us: the stream may be there
+    }
     failures = 0;
     tell('offline', 'Offline', 'This stream is offline.', 'It starts by itself as soon as somebody publishes it.');
     return OFFLINE_MS;
@@ -97,6 +104,9 @@ async function explain(error, native) {
   trouble(error);
   failures += 1;
   if (error instanceof RequestError && error.forbidden) {
+    if (error.url !== urls.hls) {
+      return again();
+    }
     tell('trouble', 'No access', 'You may not watch this stream.', 'Ask for access, or open the page with the credentials you were given.');
     return FAULT_MS_MAX;
   }
@@ -106,6 +116,13 @@ async function explain(error, native) {
     tell('trouble', 'Interrupted', 'The playback was interrupted.', `${error.message} Trying again.`);
   }
   return backOff(failures, 500, FAULT_MS_MAX);
+}
+
+// Begins anew soon, with the multivariant playlist, whose status decides what is shown.
+function again() {
+  tell('loading', 'Reconnecting');
+  failures += 1;
+  return backOff(failures, 300, FAULT_MS_MAX);
 }
 
 function refuse(error) {
@@ -138,12 +155,13 @@ async function play() {
 
 // The figures of the present session.
 function figures() {
+  element('stalls').textContent = String(interruptions);
   if (session === null || !session.begun) {
     return null;
   }
-  const { latency, ahead, bitrate, frameRate, stalls, means } = session;
+  const { latency, ahead, bitrate, frameRate, means } = session;
   element('live').dataset.live = latency !== null && !video.paused && session.nearEdge ? 'yes' : 'no';
-  return { latency, ahead, bitrate, frameRate, stalls, means };
+  return { latency, ahead, bitrate, frameRate, means };
 }
 
 const controls = new Controls({

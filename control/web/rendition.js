@@ -18,7 +18,7 @@ export class TransportStreamError extends Error {}
 export class OfflineError extends Error {}
 
 export class Rendition {
-  /// `session` has `clock`, `timeline`, `video`, `signal`, and the methods `progress(rendition, piece, bytes)` and `trouble(error)`.
+  /// `session` has `clock`, `timeline`, `video`, `signal`, `begun`, and the methods `progress(rendition, piece, bytes)` and `trouble(error)`.
   constructor(session, { uri, codecs }) {
     this.session = session;
     this.uri = uri;
@@ -29,6 +29,8 @@ export class Rendition {
     this.known = [];
     this.hint = null;
     this.offset = 0;
+    /// All that the playlist listed was taken in, at least once.
+    this.caughtUp = false;
     this.abort = new AbortController();
     session.signal.addEventListener('abort', () => this.stop());
   }
@@ -82,6 +84,7 @@ export class Rendition {
         if (this.playlist.ended) {
           return;
         }
+        this.caughtUp = true;
         this._preload();
         await this._next();
         this._follow();
@@ -189,8 +192,9 @@ export class Rendition {
 
   // Waits while the viewer pauses and enough lies ahead.
   async _room() {
-    const { video } = this.session;
-    while (!this.stopped && this.buffer.end !== null && this.buffer.end - video.currentTime > AHEAD_MAX) {
+    // Before the beginning the position is zero, wherever the media are.
+    const full = () => this.session.begun && this.buffer.end - this.session.video.currentTime > AHEAD_MAX;
+    while (!this.stopped && full()) {
       await pause(500, this.abort.signal);
     }
   }

@@ -7,6 +7,7 @@ export class RequestError extends Error {
     const what = { 0: 'the server was not reached', '-1': 'no answer in time' }[status] || `status ${status}`;
     super(`${name}: ${what}`);
     this.status = status;
+    this.url = url;
   }
 
   /// The thing is not there (any more), and asking again will not bring it.

@@ -10,6 +10,8 @@ import { TrackBuffer } from './buffer.js';
 const TICK_MS = 200;
 /// Seconds of media over which the bitrate is averaged.
 const BITRATE_SECONDS = 8;
+/// Seconds beyond the target that are enough to begin with, on a slow connection.
+const ENOUGH_SECONDS = 2;
 /// Holes up to this many seconds are stepped over at once.
 const STEP_OVER = 0.05;
 /// Seconds without anything new, beyond the target duration's multiple, after which the publisher counts as paused.
@@ -20,14 +22,13 @@ const SILENCE_SECONDS = 2;
 export class UnsupportedError extends Error {}
 
 export class Session {
-  /// `events` has the methods `begun()`, `state('playing' | 'waiting' | 'silent')`, `trouble(error)` and
+  /// `events` has the methods `begun()`, `stalled()`, `state('playing' | 'waiting' | 'silent')`, `trouble(error)` and
   /// `audios(renditions, index of the chosen one)`.
   constructor({ video, url, clock, signal, events }) {
     Object.assign(this, { video, url, clock, signal, events });
     this.timeline = new Timeline();
     this.meters = new Map();
     this.tracks = [];
-    this.stalls = 0;
     this.lastProgress = performance.now();
     this.begun = false;
     this.dry = false;
@@ -234,13 +235,13 @@ export class Session {
     const silent = (now - this.lastProgress) / 1000;
     const quiet = silent > SILENCE_TARGETS * this.tracks[0].rendition.playlist.target + SILENCE_SECONDS;
     if (!this.begun) {
-      this._begin(silent);
+      this._begin();
       return;
     }
     this._stepOver();
     const dry = this.video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA;
     if (dry && !this.dry && !this.video.paused && !this.video.seeking) {
-      this.stalls += 1;
+      this.events.stalled();
       this.control.stalled();
     }
     this.dry = dry;
@@ -256,10 +257,11 @@ export class Session {
     }
   }
 
-  // The first position: as soon as enough is there, or no more comes at once.
-  _begin(silent) {
+  // The first position: as soon as all is there that the playlists had, or more than enough of it.
+  _begin() {
     const start = Math.max(...this.tracks.map(({ buffer }) => buffer.start));
-    if (this.edge - start >= this.control.target || (silent > 0.3 && this.edge > start)) {
+    const all = this.tracks.every(({ rendition }) => rendition.caughtUp);
+    if (this.edge > start && (all || this.edge - start > this.control.target + ENOUGH_SECONDS)) {
       this.jump();
       this.begun = true;
       this.events.state('waiting');
