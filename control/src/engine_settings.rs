@@ -4,7 +4,7 @@ use crate::auth::rules;
 use crate::config::values::{AuthMethod, Encryption, RtspAuthMethod, RtspTransport};
 use crate::config::{Configuration, Fault, Faults, Global, PathConfiguration};
 use crate::processors;
-use headwater_engine::settings::{Access, Bounds, PathSettings, Paths, Rtsp, Settings, Source};
+use headwater_engine::settings::{Access, Bounds, Http, PathSettings, Paths, Rtmp, Rtsp, Settings, Source};
 use regex::Regex;
 use std::collections::HashMap;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -47,6 +47,8 @@ pub(crate) fn of(
         },
         processors,
         rtsp,
+        rtmp: Rtmp::default(),
+        http: Http::default(),
         paths,
         access,
         read_timeout: global.read_timeout,

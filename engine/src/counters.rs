@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A count written by one thread only.
+/// A count written by one thread only, unless a method says otherwise.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -17,6 +17,12 @@ impl Counter {
     #[inline]
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Adds `n`, whoever else does.
+    #[inline]
+    pub fn add_shared(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
     }
 
     /// Takes `n` away, for gauges. Only the owning shard calls this.

@@ -56,9 +56,14 @@ impl Open {
     /// Errors: an address in use or not of this machine; what was opened for the change is closed again.
     pub(crate) fn change(&self, settings: &Settings) -> Result<Change, StartError> {
         let rtsp = &settings.rtsp;
+        let (rtmp, http) = (&settings.rtmp, &settings.http);
+        let http_protocol = if http.tls.is_some() { Protocol::Https } else { Protocol::Http };
         let wanted = [
             rtsp.address.map(|address| (Protocol::Rtsp, address, None)),
             rtsp.secure.as_ref().map(|(address, tls)| (Protocol::Rtsps, *address, Some(tls))),
+            rtmp.address.map(|address| (Protocol::Rtmp, address, None)),
+            rtmp.secure.as_ref().map(|(address, tls)| (Protocol::Rtmps, *address, Some(tls))),
+            http.address.map(|address| (http_protocol, address, http.tls.as_ref())),
         ];
         let mut change = Change {
             after: Open { tcp: Vec::new(), datagrams: None, retired: self.ports(), next: self.next },

@@ -6,11 +6,11 @@
 
 use crate::access;
 use crate::counters::{Counter, Float};
-use headwater_protocols::track::Track;
+use headwater_protocols::track::{Skipped, Track};
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// Names a connection or session to operators: a random UUID (RFC 9562, version 8) that carries its shard.
@@ -73,16 +73,36 @@ impl FromStr for Id {
 pub enum Protocol {
     Rtsp,
     Rtsps,
+    Rtmp,
+    Rtmps,
+    /// HTTP: connections, and sessions that read an endless stream (FLV, MPEG-TS).
+    Http,
+    Https,
+    /// Sessions of HLS players, which come and go over any number of connections.
+    Hls,
 }
 
 impl Protocol {
-    pub const ALL: [Protocol; 2] = [Protocol::Rtsp, Protocol::Rtsps];
+    pub const ALL: [Protocol; 7] = [
+        Protocol::Rtsp,
+        Protocol::Rtsps,
+        Protocol::Rtmp,
+        Protocol::Rtmps,
+        Protocol::Http,
+        Protocol::Https,
+        Protocol::Hls,
+    ];
 
-    /// `rtsp`, `rtsps`.
+    /// `rtsp`, `rtsps`, …
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Rtsp => "rtsp",
             Protocol::Rtsps => "rtsps",
+            Protocol::Rtmp => "rtmp",
+            Protocol::Rtmps => "rtmps",
+            Protocol::Http => "http",
+            Protocol::Https => "https",
+            Protocol::Hls => "hls",
         }
     }
 }
@@ -127,7 +147,41 @@ pub struct Session {
     /// Who was let in; empty for anybody.
     pub user: Box<str>,
     pub user_agent: Box<str>,
+    pub kind: SessionKind,
+    /// Tracks of the path that the client is not given, with the reason; set when it begins to read.
+    pub skipped: OnceLock<Box<[Skipped]>>,
     pub counts: SessionCounts,
+}
+
+/// What a session is beyond its protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionKind {
+    #[default]
+    Plain,
+    /// An endless stream over HTTP.
+    Flv,
+    WebSocketFlv,
+    MpegTs,
+    /// An HLS player that showed the secret of a content delivery network.
+    Cdn,
+}
+
+/// The HLS muxer of a path, on the path's home shard.
+#[derive(Debug)]
+pub struct Muxer {
+    /// Of the stream it muxes.
+    pub stream: u64,
+    pub path: Arc<str>,
+    pub created: SystemTime,
+    /// `mpegts`, `fmp4` or `lowLatency`.
+    pub variant: &'static str,
+    /// Milliseconds of the UNIX epoch.
+    pub last_request_ms: Counter,
+    /// Sent of its segments and playlists, by all shards.
+    pub outbound_bytes: Counter,
+    /// Units that could not be muxed.
+    pub outbound_frames_discarded: Counter,
+    pub skipped: Box<[Skipped]>,
 }
 
 /// Inbound is what the client sent, outbound what it was sent.
@@ -216,6 +270,10 @@ pub enum Event {
         id: u64,
         shard: u8,
     },
+    MuxerOpened(Arc<Muxer>),
+    MuxerClosed {
+        stream: u64,
+    },
     /// May this be done? To be answered by [`crate::Engine::answer`].
     Question(Box<Question>),
     /// Events were dropped before this one. Everything that lives on the shard follows.
@@ -244,6 +302,7 @@ pub struct Census {
     pub sessions: Vec<SessionEntry>,
     /// With the session that publishes, for homes.
     pub streams: Vec<(Arc<Stream>, Option<Id>)>,
+    pub muxers: Vec<Arc<Muxer>>,
 }
 
 /// A session with what else is known of it.

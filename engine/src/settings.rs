@@ -2,11 +2,13 @@
 //!
 //! Settings are immutable; a change is a new value that replaces the old one on every shard ([`crate::Engine::apply`]).
 
+use crate::records::Protocol;
 use crate::{access, limits};
 use ipnet::IpNet;
 use regex::Regex;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ pub struct Settings {
     /// The processors the shards are pinned to, in turn; empty: not pinned. Fixed once the engine runs.
     pub processors: Vec<usize>,
     pub rtsp: Rtsp,
+    pub rtmp: Rtmp,
+    pub http: Http,
     pub paths: Arc<Paths>,
     pub access: Arc<Access>,
     /// A publisher without media, or a connection without a request, is closed after this.
@@ -34,6 +38,8 @@ impl Default for Settings {
             shards: 1,
             processors: Vec::new(),
             rtsp: Rtsp::default(),
+            rtmp: Rtmp::default(),
+            http: Http::default(),
             paths: Arc::new(Paths::all(PathSettings::default())),
             access: Arc::new(Access::Open),
             read_timeout: Duration::from_secs(10),
@@ -80,10 +86,86 @@ impl Default for Rtsp {
     }
 }
 
-impl Rtsp {
-    /// Whether `ip` may speak for others.
-    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|network| network.contains(&ip))
+/// Whether `ip` may speak for others.
+pub(crate) fn is_trusted(proxies: &[IpNet], ip: IpAddr) -> bool {
+    proxies.iter().any(|network| network.contains(&ip))
+}
+
+/// The RTMP listeners.
+#[derive(Clone, Debug, Default)]
+pub struct Rtmp {
+    pub address: Option<SocketAddr>,
+    /// RTMP over TLS, with the certificate in the configuration.
+    pub secure: Option<(SocketAddr, Arc<rustls::ServerConfig>)>,
+    /// Connections from here may begin with a PROXY protocol header that names their client.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// The HTTP listener for media: HLS, endless streams (FLV, MPEG-TS), and the pages that play them.
+#[derive(Clone, Debug, Default)]
+pub struct Http {
+    pub address: Option<SocketAddr>,
+    /// Set where the listener speaks TLS; its configuration offers `h2` and `http/1.1` (ALPN).
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Origins of web pages that may read, as CORS has them; `*` for any.
+    pub allow_origins: Vec<String>,
+    /// Proxies from here may name their client in `X-Forwarded-For` and the scheme in `X-Forwarded-Proto`.
+    pub trusted_proxies: Vec<IpNet>,
+    pub hls: Hls,
+    /// Pages by name (`index.html`, `player.js`, …): what the listener shows to browsers.
+    pub pages: Arc<HashMap<&'static str, Page>>,
+}
+
+/// A file of the pages that browsers are shown.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub content_type: &'static str,
+    pub body: bytes::Bytes,
+}
+
+/// How HLS is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hls {
+    /// Muxers run as long as their path is live, rather than while somebody watches.
+    pub always_remux: bool,
+    pub variant: HlsVariant,
+    /// Segments of a playlist.
+    pub segment_count: usize,
+    /// Least length of a segment.
+    pub segment_duration: Duration,
+    /// Least length of a part.
+    pub part_duration: Duration,
+    /// Most bytes of one segment.
+    pub segment_bytes_max: usize,
+    /// Where segments are kept as files too.
+    pub directory: Option<PathBuf>,
+    /// A muxer that nobody asks is closed after this.
+    pub muxer_close_after: Duration,
+    /// Requests that show it (`Authorization: Bearer`) are a content delivery network's: neither sessions nor redirects.
+    pub cdn_secret: Option<String>,
+}
+
+/// What the segments are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HlsVariant {
+    MpegTs,
+    Fmp4,
+    LowLatency,
+}
+
+impl Default for Hls {
+    fn default() -> Hls {
+        Hls {
+            always_remux: false,
+            variant: HlsVariant::LowLatency,
+            segment_count: 7,
+            segment_duration: Duration::from_secs(1),
+            part_duration: Duration::from_millis(200),
+            segment_bytes_max: 50 * 1024 * 1024,
+            directory: None,
+            muxer_close_after: Duration::from_secs(60),
+            cdn_secret: None,
+        }
     }
 }
 
@@ -199,6 +281,16 @@ impl Paths {
 }
 
 impl Settings {
+    /// Whether a connection from `ip` may begin with a PROXY protocol header.
+    pub(crate) fn trusts_proxy(&self, protocol: Protocol, ip: IpAddr) -> bool {
+        match protocol {
+            Protocol::Rtsp | Protocol::Rtsps => is_trusted(&self.rtsp.trusted_proxies, ip),
+            Protocol::Rtmp | Protocol::Rtmps => is_trusted(&self.rtmp.trusted_proxies, ip),
+            // HTTP has header fields for it.
+            Protocol::Http | Protocol::Https | Protocol::Hls => false,
+        }
+    }
+
     /// The settings of a path, if there are any.
     pub(crate) fn path(&self, name: &str) -> Option<&Arc<PathSettings>> {
         self.paths.find(name).map(|(settings, _)| settings)

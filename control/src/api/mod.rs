@@ -121,7 +121,7 @@ fn live_routes() -> Router<Arc<Api>> {
         .route("/v3/paths/kick/{*name}", post(paths::kick))
         .route("/v3/paths/forward/list", get(paths::forwards))
         .route("/v3/paths/forward/get", get(paths::forward));
-    for protocol in Protocol::ALL {
+    for protocol in [Protocol::Rtsp, Protocol::Rtsps] {
         let name = protocol.name();
         router = router
             .route(

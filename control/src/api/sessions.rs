@@ -201,6 +201,7 @@ fn check_served(protocol: Protocol, configuration: &Configuration) -> Result<(),
         && match protocol {
             Protocol::Rtsp => encryption != Encryption::Strict,
             Protocol::Rtsps => encryption != Encryption::No,
+            _ => true,
         };
     let name = protocol.name().to_ascii_uppercase();
     served.then_some(()).ok_or_else(|| Failure::not_found(format!("the {name} server is off")))
@@ -304,6 +305,8 @@ mod tests {
             query: "a=b".into(),
             user: "me".into(),
             user_agent: "lens".into(),
+            kind: Default::default(),
+            skipped: Default::default(),
             counts: records::SessionCounts::default(),
         };
         record.counts.inbound_rtp_packets.add(7);

@@ -112,6 +112,10 @@ impl Event {
         let type_ = match view.record.protocol {
             Protocol::Rtsp => "rtspConn",
             Protocol::Rtsps => "rtspsConn",
+            Protocol::Rtmp => "rtmpConn",
+            Protocol::Rtmps => "rtmpsConn",
+            Protocol::Http | Protocol::Hls => "httpConn",
+            Protocol::Https => "httpsConn",
         };
         let id = view.record.id;
         let variables = twins(vec![("MTX_CONN_TYPE", type_.to_owned()), ("MTX_CONN_ID", id.to_string())]);
@@ -122,6 +126,11 @@ impl Event {
         let type_ = match view.record.protocol {
             Protocol::Rtsp => "rtspSession",
             Protocol::Rtsps => "rtspsSession",
+            Protocol::Rtmp => "rtmpConn",
+            Protocol::Rtmps => "rtmpsConn",
+            Protocol::Http => "httpSession",
+            Protocol::Https => "httpsSession",
+            Protocol::Hls => "hlsSession",
         };
         let id = view.record.id;
         let variables = twins(vec![

@@ -122,6 +122,8 @@ fn session(path: &Arc<str>, id: &str, state: SessionState) -> SessionView {
         query: "".into(),
         user: "".into(),
         user_agent: "".into(),
+        kind: Default::default(),
+        skipped: Default::default(),
         counts: Default::default(),
     };
     SessionView { record: Arc::new(record), state, transport: None, connection: None }

@@ -159,6 +159,10 @@ fn write_connections(page: &mut Page, filter: &Filter, protocol: Protocol, all: 
     let noun = match protocol {
         Protocol::Rtsp => "RTSP connections",
         Protocol::Rtsps => "RTSPS connections",
+        Protocol::Rtmp => "RTMP connections",
+        Protocol::Rtmps => "RTMPS connections",
+        Protocol::Http | Protocol::Hls => "HTTP connections",
+        Protocol::Https => "HTTPS connections",
     };
     let table = Table { category: &category, noun, zero: all.is_empty() && filter.wants_zero(&category) };
     table.write(page, CONNECTIONS, samples, |row| shown[row].0);
@@ -187,6 +191,11 @@ fn write_sessions(page: &mut Page, filter: &Filter, protocol: Protocol, all: &[S
     let noun = match protocol {
         Protocol::Rtsp => "RTSP sessions",
         Protocol::Rtsps => "RTSPS sessions",
+        Protocol::Rtmp => "RTMP sessions",
+        Protocol::Rtmps => "RTMPS sessions",
+        Protocol::Http => "HTTP sessions",
+        Protocol::Https => "HTTPS sessions",
+        Protocol::Hls => "HLS sessions",
     };
     let table = Table { category: &category, noun, zero: all.is_empty() && filter.wants_zero(&category) };
     table.write(page, SESSIONS, samples, |row| &shown[row].0.record.counts);

@@ -69,8 +69,12 @@ impl Snapshot {
     pub(crate) fn of(core: &Core) -> Snapshot {
         Snapshot {
             paths: path_lines(core.world.paths(), &core.configuration()),
-            connections: Protocol::ALL.map(|protocol| (protocol, core.world.connections(protocol))).into(),
-            sessions: Protocol::ALL.map(|protocol| (protocol, core.world.sessions(protocol))).into(),
+            connections: [Protocol::Rtsp, Protocol::Rtsps]
+                .map(|protocol| (protocol, core.world.connections(protocol)))
+                .into(),
+            sessions: [Protocol::Rtsp, Protocol::Rtsps]
+                .map(|protocol| (protocol, core.world.sessions(protocol)))
+                .into(),
         }
     }
 }

@@ -50,6 +50,8 @@ fn session(number: usize, path: &str) -> SessionView {
         query: "".into(),
         user: "".into(),
         user_agent: "".into(),
+        kind: Default::default(),
+        skipped: Default::default(),
         counts: SessionCounts::default(),
     };
     record.counts.outbound_bytes.add(number as u64);
@@ -77,8 +79,8 @@ fn connection(number: usize) -> ConnectionView {
 fn empty() -> Snapshot {
     Snapshot {
         paths: Vec::new(),
-        connections: Protocol::ALL.map(|protocol| (protocol, Vec::new())).into(),
-        sessions: Protocol::ALL.map(|protocol| (protocol, Vec::new())).into(),
+        connections: [Protocol::Rtsp, Protocol::Rtsps].map(|protocol| (protocol, Vec::new())).into(),
+        sessions: [Protocol::Rtsp, Protocol::Rtsps].map(|protocol| (protocol, Vec::new())).into(),
     }
 }
 

@@ -36,6 +36,7 @@ impl Inner {
             Event::StreamOpened(stream) => self.open_stream(stream, told),
             Event::StreamPublisher { id, session } => self.change_publisher(id, session, told),
             Event::StreamClosed { id, shard } => self.close_stream(id, shard, told),
+            Event::MuxerOpened(_) | Event::MuxerClosed { .. } => {}
             Event::Census(census) => self.take_census(*census, told),
             Event::Question(_) => {}
         }
@@ -153,7 +154,7 @@ impl Inner {
 
     /// Sets right what dropped events have left wrong of one shard.
     fn take_census(&mut self, census: Census, told: &mut Vec<Happening>) {
-        let Census { shard, connections, sessions, streams } = census;
+        let Census { shard, connections, sessions, streams, muxers: _ } = census;
         let present: HashSet<Id> = connections.iter().map(|record| record.id).collect();
         let gone: Vec<Id> = self
             .connections

@@ -264,6 +264,11 @@ fn party(session: &SessionView) -> Party {
     let kind = match session.record.protocol {
         Protocol::Rtsp => "rtspSession",
         Protocol::Rtsps => "rtspsSession",
+        Protocol::Rtmp => "rtmpConn",
+        Protocol::Rtmps => "rtmpsConn",
+        Protocol::Http => "httpSession",
+        Protocol::Https => "httpsSession",
+        Protocol::Hls => "hlsSession",
     };
     Party { kind, id: session.record.id }
 }

@@ -32,6 +32,8 @@ fn session(id: Id, path: &str) -> Arc<Session> {
         query: "a=b".into(),
         user: "".into(),
         user_agent: "".into(),
+        kind: Default::default(),
+        skipped: Default::default(),
         counts: SessionCounts::default(),
     })
 }
@@ -153,6 +155,7 @@ fn a_census_sets_right_what_was_lost() {
         connections: vec![connection(id(0, 101))],
         sessions: Vec::new(),
         streams: Vec::new(),
+        muxers: Vec::new(),
     };
     let mut heard = told(&world, vec![Event::Census(Box::new(census))]);
     heard.sort_unstable();

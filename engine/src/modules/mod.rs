@@ -20,6 +20,7 @@ mod request_rate;
 
 use crate::mesh::ShardId;
 use crate::net::Peer;
+use crate::records::SessionKind;
 use crate::settings::PathSettings;
 use crate::shard::{ConnectionKey, SessionSummary, State};
 use crate::stream::{Description, StreamKey};
@@ -84,6 +85,8 @@ pub(crate) struct Request {
     pub(crate) query: Box<str>,
     /// Set by access control: who was let in; empty for anybody.
     pub(crate) user: Box<str>,
+    /// What kind of session it opens.
+    pub(crate) kind: SessionKind,
     /// What a publisher announced.
     pub(crate) tracks: Vec<Track>,
     /// Set by the path lookup.
@@ -155,7 +158,7 @@ pub(crate) enum Flow {
 /// What a filter did with a raw request; it may have changed it as well.
 pub(crate) enum Filtered {
     Next,
-    Responded(message::Response),
+    Rejected(Rejection),
 }
 
 /// Where the server stands.

@@ -1,10 +1,9 @@
 //! Request rate: takes part in `filter` and `interval`. A connection that asks faster than any player does is answered
 //! 503 until it slows down, before its requests are understood and cost more.
 
-use super::{Filtered, Module, Raw, Role};
+use super::{Filtered, Module, Raw, Rejection, RejectionKind, Role};
 use crate::settings::Bounds;
 use crate::shard::{ConnectionKey, State};
-use headwater_protocols::rtsp::message::{Response, Status};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -58,7 +57,7 @@ impl Module for RequestRate {
         shard.counters.requests_throttled.add(1);
         let Raw::Rtsp(request) = raw;
         tracing::trace!(method = request.method.as_str(), "throttled");
-        Filtered::Responded(Response::new(Status::SERVICE_UNAVAILABLE).header("Retry-After", "1"))
+        Filtered::Rejected(Rejection::new(RejectionKind::Unavailable, "the connection asks too often"))
     }
 
     fn interval(&mut self, shard: &mut State) {

@@ -12,14 +12,7 @@ mod read;
 mod request;
 
 use crate::mesh::ShardId;
-use crate::shard::connection::Connection;
 use std::fmt::Write;
-
-/// A connection on its way to another shard, with the request that is to be answered there.
-pub(crate) struct Moved {
-    pub(crate) connection: Box<Connection>,
-    pub(crate) request: headwater_protocols::rtsp::message::Request,
-}
 
 /// Random bytes from the kernel.
 pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {

@@ -1,10 +1,9 @@
 //! Publishers: ANNOUNCE, SETUP with `mode=record`, RECORD.
 
-use crate::limits;
 use crate::modules::Request;
 use crate::net::{Peer, listen};
 use crate::shard::datagrams::Ports;
-use crate::shard::sessions::Publisher;
+use crate::shard::sessions::{Control, Publisher};
 use crate::shard::{ConnectionKey, SessionKey, Shard};
 use crate::stream::CloseReason;
 use headwater_protocols::rtsp::message::{self, Response, Status};
@@ -29,21 +28,18 @@ impl Shard {
             .map(|tracks| tracks.into_iter().map(|(_, control)| control).collect())
             .unwrap_or_default();
         let publisher = Publisher {
-            tracks: request.tracks.clone(),
             controls,
             base: rtsp.headers.get("Content-Base").unwrap_or(&rtsp.uri).into(),
-            channels: Vec::new(),
-            sockets: Vec::new(),
-            last_media: self.state.now,
-            next_report: self.state.now + limits::REPORT_INTERVAL,
-            received_bytes: 0,
-            received_packets: 0,
-            packets_in_error: 0,
-            lost_before: 0,
-            lost_seen: 0,
+            ..Publisher::new(request.tracks.clone(), self.state.now)
         };
         let path = Arc::clone(&request.path);
-        let opened = self.state.open_session(key, Role::Publish, request, None, Some(Box::new(publisher)));
+        let opened = self.state.open_session(
+            key,
+            self.new_control(Role::Publish),
+            request,
+            None,
+            Some(Box::new(publisher)),
+        );
         if opened.is_none() {
             self.state.registry.release(&path);
             return Err(Response::new(Status::NOT_ENOUGH_BANDWIDTH));
@@ -62,11 +58,12 @@ impl Shard {
         let allowed = self.allowed(key);
         let session = self.state.sessions.get_mut(session_key).ok_or_else(gone)?;
         let publisher = session.publisher.as_mut().ok_or_else(gone)?;
+        let Control::Rtsp(machine) = &mut session.control else { return Err(gone()) };
         let controls: Vec<Option<&str>> = publisher.controls.iter().map(Option::as_deref).collect();
         let track = find_track(&publisher.base, &controls, &rtsp.uri)
             .ok_or_else(|| Response::new(Status::NOT_FOUND))?;
         let transport = negotiate(&offered, allowed, Role::Publish).map_err(Response::new)?;
-        let chosen = session.machine.assign(&transport).map_err(Response::new)?;
+        let chosen = machine.assign(&transport).map_err(Response::new)?;
         // The socket first: a SETUP that fails must leave the session as it was.
         let opened = match chosen {
             TrackTransport::Udp { client_rtp, .. } => {
@@ -78,8 +75,8 @@ impl Shard {
             }
             TrackTransport::Interleaved { .. } => None,
         };
-        session.machine.set_up(track, chosen).map_err(Response::new)?;
-        let id = session.machine.id().to_owned();
+        machine.set_up(track, chosen).map_err(Response::new)?;
+        let id = machine.id().to_owned();
         let mut answer = transport;
         if let TrackTransport::Interleaved { rtp, rtcp } = chosen {
             publisher.channels.push((rtp, rtcp, track));
@@ -109,8 +106,9 @@ impl Shard {
         let session_key = self.named_session(key, rtsp)?;
         let now = self.state.now;
         let session = self.state.sessions.get_mut(session_key).ok_or_else(gone)?;
-        let set_up = session.machine.tracks().count();
+        let set_up = session.tracks().count();
         let publisher = session.publisher.as_mut().ok_or_else(gone)?;
+        let Control::Rtsp(machine) = &mut session.control else { return Err(gone()) };
         if set_up != publisher.tracks.len() {
             // Readers are told of all announced tracks, so all must come.
             return Err(Response::new(Status::METHOD_NOT_VALID_IN_THIS_STATE));
@@ -118,7 +116,7 @@ impl Shard {
         if session.stream.is_some() {
             // RECORD after PAUSE: the stream is still ours.
             publisher.last_media = now;
-            session.machine.record().map_err(Response::new)?;
+            machine.record().map_err(Response::new)?;
             self.state.tell_state(session_key);
             return Ok(self.with_session(rtsp));
         }
@@ -129,7 +127,7 @@ impl Shard {
         })?;
         if let Some(session) = self.state.sessions.get_mut(session_key) {
             session.stream = Some(published.stream);
-            session.machine.record().map_err(Response::new)?;
+            session.rtsp_mut().ok_or_else(gone)?.record().map_err(Response::new)?;
             let lost = self
                 .state
                 .streams

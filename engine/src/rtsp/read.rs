@@ -82,9 +82,10 @@ impl Shard {
             // Ours where the client leaves the choice: they cost nothing.
             transport.interleaved.get_or_insert((track as u8 * 2, track as u8 * 2 + 1));
         }
-        let chosen = session.machine.assign(&transport).map_err(Response::new)?;
-        if let Err(status) = session.machine.set_up(track, chosen) {
-            if session.machine.state() == State::Init {
+        let machine = session.rtsp_mut().ok_or_else(gone)?;
+        let chosen = machine.assign(&transport).map_err(Response::new)?;
+        if let Err(status) = machine.set_up(track, chosen) {
+            if machine.state() == State::Init {
                 self.close_session(session_key, "its first SETUP was refused");
             }
             return Err(Response::new(status));
@@ -93,7 +94,7 @@ impl Shard {
             session.ports = session.ports.or(current);
         }
         let ports = session.ports;
-        let id = session.machine.id().to_owned();
+        let id = session.rtsp().ok_or_else(gone)?.id().to_owned();
         let mut answer = transport;
         answer.ssrc = description.ssrcs.get(track).copied();
         match chosen {
@@ -130,7 +131,7 @@ impl Shard {
                     Err(Response::new(Status::AGGREGATE_OPERATION_NOT_ALLOWED))
                 };
             }
-            if same && !found.machine.is_active() {
+            if same && !found.is_active() {
                 return Ok(session);
             }
         }
@@ -146,24 +147,24 @@ impl Shard {
             tracing::info!(path = %request.path, peer = %request.peer, "refused: the path has its maximum of {max} readers");
             return Err(limit());
         }
-        self.state.open_session(key, Role::Read, request, Some(stream), None).ok_or_else(|| {
-            description.readers.fetch_sub(1, Ordering::Relaxed);
-            limit()
-        })
+        self.state.open_session(key, self.new_control(Role::Read), request, Some(stream), None).ok_or_else(
+            || {
+                description.readers.fetch_sub(1, Ordering::Relaxed);
+                limit()
+            },
+        )
     }
 
     /// Whether another session of this connection uses these channels, or any where the client names none.
     fn channels_taken(&self, key: ConnectionKey, wanted: Option<(u8, u8)>) -> bool {
         let Some(connection) = self.state.connections.get(key) else { return false };
         let sessions = connection.sessions.iter().filter_map(|session| self.state.sessions.get(*session));
-        sessions.flat_map(|session| session.machine.tracks()).any(|(_, transport)| {
-            match (transport, wanted) {
-                (TrackTransport::Interleaved { rtp, rtcp }, Some((a, b))) => {
-                    [a, b].iter().any(|c| c == rtp || c == rtcp)
-                }
-                (TrackTransport::Interleaved { .. }, None) => true,
-                (TrackTransport::Udp { .. }, _) => false,
+        sessions.flat_map(Session::tracks).any(|(_, transport)| match (transport, wanted) {
+            (TrackTransport::Interleaved { rtp, rtcp }, Some((a, b))) => {
+                [a, b].iter().any(|c| c == rtp || c == rtcp)
             }
+            (TrackTransport::Interleaved { .. }, None) => true,
+            (TrackTransport::Udp { .. }, _) => false,
         })
     }
 
@@ -192,10 +193,11 @@ impl Shard {
         rtsp: &message::Request,
     ) -> Result<(Response, bool), Response> {
         let session = self.state.sessions.get_mut(key).ok_or_else(gone)?;
-        let before = session.machine.state();
-        session.machine.play().map_err(Response::new)?;
-        let mask = session.machine.tracks().fold(Mask::default(), |mask, (track, _)| mask.with_track(track));
-        let id = session.machine.id().to_owned();
+        let machine = session.rtsp_mut().ok_or_else(gone)?;
+        let before = machine.state();
+        machine.play().map_err(Response::new)?;
+        let mask = machine.tracks().fold(Mask::default(), |mask, (track, _)| mask.with_track(track));
+        let id = machine.id().to_owned();
         let stream = session.stream.and_then(|stream| self.state.streams.get(stream)).ok_or_else(gone)?;
         let mut response = Response::new(Status::OK).header("Session", self.session_header(&id));
         if before == State::Playing {
@@ -217,7 +219,7 @@ impl Shard {
         let Some(session) = self.state.sessions.get_mut(key) else { return };
         let Some(stream_key) = session.stream else { return };
         let Some(stream) = self.state.streams.get_mut(stream_key) else { return };
-        let mask = session.machine.tracks().fold(Mask::default(), |mask, (track, _)| mask.with_track(track));
+        let mask = session.tracks().fold(Mask::default(), |mask, (track, _)| mask.with_track(track));
         let (cursor, flow) = match start(stream) {
             Some(position) => (position, Flow::Flowing),
             None => (stream.log.start(), Flow::Waiting { since: now }),
@@ -256,7 +258,7 @@ impl Shard {
             }
         }
         let reports: Vec<_> =
-            session.machine.tracks().filter_map(|(track, _)| Some((track, stream.report(track)?))).collect();
+            session.tracks().filter_map(|(track, _)| Some((track, stream.report(track)?))).collect();
         // The clock of each track first, so that players can put audio and video together from the start.
         for (track, report) in reports {
             self.state.send_report(key, track, &report);
@@ -279,7 +281,7 @@ impl Shard {
         }
         let ports_key = session.ports?;
         let ports = self.state.datagrams.get(ports_key)?;
-        let tracks = session.machine.tracks().map(|(track, _)| track + 1).max()?;
+        let tracks = session.tracks().map(|(track, _)| track + 1).max()?;
         let mut destinations = vec![None; tracks * 2].into_boxed_slice();
         for (track, rtp, rtcp) in session.datagram_peers() {
             destinations[Channel::rtp(track).index()] = Destination::new(ports.rtp.family, rtp.0);
@@ -302,7 +304,7 @@ impl Shard {
     ) -> Result<Response, Response> {
         let session_key = self.named_session(key, rtsp)?;
         let session = self.state.sessions.get_mut(session_key).ok_or_else(gone)?;
-        session.machine.pause().map_err(Response::new)?;
+        session.rtsp_mut().ok_or_else(gone)?.pause().map_err(Response::new)?;
         if let (Some(stream), Some(reader)) = (session.stream, session.reader)
             && let Some(stream) = self.state.streams.get_mut(stream)
             && let Some(reader) = stream.readers.get_mut(reader)
@@ -316,10 +318,10 @@ impl Shard {
 
 /// The channels a reader asked for, if they are not ours.
 fn channel_map(session: &Session) -> ChannelMap {
-    let tracks = session.machine.tracks().map(|(track, _)| track + 1).max()?;
+    let tracks = session.tracks().map(|(track, _)| track + 1).max()?;
     let mut channels: Box<[u8]> = (0..tracks as u8 * 2).collect();
     let ours = channels.clone();
-    for (track, transport) in session.machine.tracks() {
+    for (track, transport) in session.tracks() {
         if let TrackTransport::Interleaved { rtp, rtcp } = transport {
             (channels[track * 2], channels[track * 2 + 1]) = (*rtp, *rtcp);
         }

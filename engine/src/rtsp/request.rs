@@ -1,11 +1,11 @@
 //! From a request to its walk through the modules, and from the answer to the response.
 
-use super::Moved;
 use crate::limits;
-use crate::mesh::{Message, ShardId};
-use crate::modules::{Answer, Filtered, Intent, Raw, Rejection, RejectionKind, Request, Role};
-use crate::records::Event;
-use crate::shard::walk::{Suspended, Walk};
+use crate::mesh::ShardId;
+use crate::modules::{Answer, Intent, Raw, Rejection, RejectionKind, Request};
+use crate::records::{Event, SessionKind};
+use crate::shard::sessions::Control;
+use crate::shard::walk::{Asked, Walk};
 use crate::shard::{ConnectionKey, SessionKey, Shard};
 use headwater_protocols::rtsp::message::Uri;
 use headwater_protocols::rtsp::message::{self, Method, Response, Status};
@@ -30,80 +30,41 @@ impl Shard {
     /// Answers one request, now or when a module lets it go on.
     pub(crate) fn rtsp_request(&mut self, key: ConnectionKey, mut request: message::Request) {
         self.state.counters.requests.add(1);
-        if self.modules.has(Role::Filter) {
-            let mut modules = std::mem::take(&mut self.modules);
-            let mut filtered = Filtered::Next;
-            for module in modules.each(Role::Filter) {
-                filtered = module.filter(&mut self.state, key, &mut Raw::Rtsp(&mut request));
-                if !matches!(filtered, Filtered::Next) {
-                    break;
-                }
-            }
-            self.modules = modules;
-            if let Filtered::Responded(response) = filtered {
-                return self.respond(key, response);
-            }
+        if let Err(rejection) = self.filter(key, &mut Raw::Rtsp(&mut request)) {
+            return self.respond(key, rejected(&rejection));
         }
         match self.understand(key, &request) {
-            Ok(understood) => self.walk_on(key, Walk::new(understood), request),
+            Ok(understood) => self.walk_on(key, Walk::new(understood), Asked::Rtsp(request)),
             Err(Refusal::Status(status)) => self.respond(key, Response::new(status)),
             Err(Refusal::Option(wanted)) => {
                 let response = Response::new(Status::OPTION_NOT_SUPPORTED).header("Unsupported", wanted);
                 self.respond(key, response);
             }
-            Err(Refusal::Elsewhere(shard)) => self.move_connection(key, shard, request),
-        }
-    }
-
-    /// Looks at suspended requests that somebody resumed.
-    pub(crate) fn resume_requests(&mut self) {
-        for key in std::mem::take(&mut self.state.resumed) {
-            let suspended =
-                self.state.connections.get_mut(key).and_then(|connection| connection.suspended.take());
-            if let Some(suspended) = suspended {
-                let Suspended { walk, rtsp } = *suspended;
-                self.guarded(key, |shard| {
-                    shard.walk_on(key, walk, rtsp);
-                    shard.drive(key);
-                });
-            }
-        }
-    }
-
-    /// Answers a request that waited in a module for too long.
-    pub(crate) fn expire_request(&mut self, key: ConnectionKey) {
-        let Some(suspended) = self.state.connections.get_mut(key).and_then(|c| c.suspended.take()) else {
-            return;
-        };
-        self.state.counters.requests_pending_expired.add(1);
-        let Suspended { walk, rtsp } = *suspended;
-        self.state.forget_question(key);
-        let mut modules = std::mem::take(&mut self.modules);
-        let answer = walk.expire(&mut modules, &mut self.state);
-        self.modules = modules;
-        self.complete(key, &walk.request, rtsp, answer);
-        self.drive(key);
-    }
-
-    fn walk_on(&mut self, key: ConnectionKey, mut walk: Walk, rtsp: message::Request) {
-        let mut modules = std::mem::take(&mut self.modules);
-        let answer = walk.advance(&mut modules, &mut self.state);
-        self.modules = modules;
-        match answer {
-            Some(answer) => self.complete(key, &walk.request, rtsp, answer),
-            None => {
-                if let Some(connection) = self.state.connections.get_mut(key) {
-                    connection.suspended = Some(Box::new(Suspended { walk, rtsp }));
+            Err(Refusal::Elsewhere(shard)) => {
+                if self.move_connection(key, shard, Asked::Rtsp(request)).is_err() {
+                    self.respond(key, Response::new(Status::SESSION_NOT_FOUND));
                 }
             }
         }
     }
 
     /// Does what the modules allowed, and responds.
-    fn complete(&mut self, key: ConnectionKey, request: &Request, rtsp: message::Request, answer: Answer) {
+    pub(crate) fn complete_rtsp(
+        &mut self,
+        key: ConnectionKey,
+        request: &Request,
+        rtsp: message::Request,
+        answer: Answer,
+    ) {
         let response = match (&rtsp.method, answer) {
             (_, Answer::Rejected(rejection)) => Err(rejected(&rejection)),
-            (_, Answer::Elsewhere(shard)) => return self.move_connection(key, shard, rtsp),
+            (_, Answer::Elsewhere(shard)) => {
+                if self.move_connection(key, shard, Asked::Rtsp(rtsp)).is_err() {
+                    // One connection for sessions on several shards: its media could not stay in order.
+                    self.respond(key, Response::new(Status::SESSION_NOT_FOUND));
+                }
+                return;
+            }
             (_, Answer::Redirect(target)) => Ok(super::read::redirect(&rtsp, &target)),
             (Method::Describe, Answer::Described(description)) => super::read::describe(&rtsp, &description),
             (Method::Announce, Answer::Claimed) => self.announce(key, request, &rtsp),
@@ -126,7 +87,9 @@ impl Shard {
             self.state.counters.requests_refused.add(1);
         }
         if let Some(connection) = self.state.connections.get_mut(key) {
-            connection.machine.respond(response);
+            if let Some(server) = connection.machine.rtsp() {
+                server.respond(response);
+            }
             self.transmit(key);
         }
     }
@@ -172,7 +135,8 @@ impl Shard {
         }
         let named = self.session_of(key, rtsp);
         let session = self.check_state(key, rtsp, &named)?;
-        let role = session.and_then(|session| self.state.sessions.get(session)).map(|s| s.machine.role());
+        let role =
+            session.and_then(|session| self.state.sessions.get(session)).and_then(|s| Some(s.rtsp()?.role()));
         let (path, query, _) = split_track(&uri);
         let intent = match rtsp.method {
             Method::Describe => Intent::Describe,
@@ -195,6 +159,7 @@ impl Shard {
             authorization: rtsp.headers.get("Authorization").map(Box::from),
             query: query.unwrap_or_default().into(),
             user: Box::default(),
+            kind: SessionKind::Plain,
             tracks,
             settings: None,
             started: self.state.now,
@@ -226,7 +191,8 @@ impl Shard {
                 let explicit = rtsp.session().is_some();
                 // Without a header, DESCRIBE, OPTIONS and a fresh SETUP or ANNOUNCE are not about the session.
                 if explicit || needs_session {
-                    found.machine.allows(&rtsp.method).map_err(Refusal::Status)?;
+                    let machine = found.rtsp().ok_or(Refusal::Status(Status::SESSION_NOT_FOUND))?;
+                    machine.allows(&rtsp.method).map_err(Refusal::Status)?;
                 }
                 self.adopt_session(key, *session);
                 Ok(Some(*session))
@@ -270,31 +236,6 @@ impl Shard {
         }
     }
 
-    /// Gives the connection, with the request that waits for an answer, to another shard.
-    fn move_connection(&mut self, key: ConnectionKey, to: ShardId, request: message::Request) {
-        let movable =
-            self.state.connections.get(key).is_some_and(|c| c.sessions.is_empty() && !c.is_blocked());
-        if !movable {
-            // One connection for sessions on several shards: its media could not stay in order.
-            return self.respond(key, Response::new(Status::SESSION_NOT_FOUND));
-        }
-        let Some(connection) = self.state.remove_connection(key) else { return };
-        self.state.counters.connections_moved.add(1);
-        self.state.tell(Event::ConnectionMoved { id: connection.record.id, shard: to.0 });
-        let moved = Moved { connection, request };
-        self.state.mesh.send(to, Message::Adopt(Box::new(moved)), &self.state.counters);
-    }
-
-    /// Takes over a connection from another shard and answers its request.
-    pub(crate) fn adopt(&mut self, moved: Moved) {
-        let Moved { connection, request } = moved;
-        let key = self.state.add_connection(connection);
-        self.guarded(key, |shard| {
-            shard.rtsp_request(key, request);
-            shard.drive(key);
-        });
-    }
-
     fn parameter(&self, rtsp: &message::Request) -> Result<Response, Response> {
         // GET_PARAMETER without a body is a keep-alive (RFC 2326, section 10.8); this server has no parameters.
         if rtsp.body.is_empty() {
@@ -302,6 +243,11 @@ impl Shard {
         } else {
             Err(Response::new(Status::PARAMETER_NOT_UNDERSTOOD))
         }
+    }
+
+    /// What controls a new session.
+    pub(super) fn new_control(&self, role: session::Role) -> Control {
+        Control::Rtsp(session::Session::new(super::session_id(self.state.id), role))
     }
 
     /// A plain success that repeats the Session header.
@@ -364,6 +310,9 @@ fn rejected(rejection: &Rejection) -> Response {
         RejectionKind::Unavailable => Status::SERVICE_UNAVAILABLE,
     };
     let mut response = Response::new(status);
+    if status == Status::SERVICE_UNAVAILABLE {
+        response.headers.push("Retry-After", "1");
+    }
     if let RejectionKind::Unauthenticated { challenges } = &rejection.kind {
         for challenge in challenges {
             response.headers.push("WWW-Authenticate", challenge.clone());

@@ -4,6 +4,7 @@
 //! kernel is full, the rest of the packet that was cut and all later answers wait here, in order and bounded, and media
 //! stay in the log until the queue is empty again.
 
+use super::machine::Machine;
 use super::walk::Suspended;
 use super::{ConnectionKey, SessionKey};
 use crate::access::Action;
@@ -14,7 +15,6 @@ use crate::records::{self, Protocol};
 use crate::settings::Access;
 use bytes::{Buf, Bytes, BytesMut};
 use headwater_protocols::proxy_protocol;
-use headwater_protocols::rtsp::server::Server;
 use rustls::ServerConnection;
 use slotmap::SlotMap;
 use socket2::Socket;
@@ -70,7 +70,7 @@ pub(crate) struct Connection {
     pub(crate) proxy_header_missing: bool,
     /// What was allowed last, so that a session's requests are not all asked about.
     pub(crate) admission: Option<Box<Admission>>,
-    pub(crate) machine: Server,
+    pub(crate) machine: Machine,
     pub(crate) sessions: Vec<SessionKey>,
     /// What Digest challenges on this connection carry, once there was one.
     pub(crate) nonce: Option<Box<str>>,
@@ -102,7 +102,7 @@ impl Connection {
         peer: Peer,
         local: SocketAddr,
         record: Arc<records::Connection>,
-        machine: Server,
+        machine: Machine,
         tls: Option<Box<ServerConnection>>,
     ) -> Connection {
         Connection {

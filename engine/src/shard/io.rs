@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Ending, ProxyHeader, WriteError};
 use super::datagrams::{Ports, PortsKey};
+use super::machine::Machine;
 use super::{ConnectionKey, IngestKey, Listener, ListenerKey, SessionKey, Shard, State};
 use crate::counters::Counter;
 use crate::limits;
@@ -340,14 +341,14 @@ impl Shard {
             }
         };
         state.counters.connections_accepted.add(1);
-        let machine = Server::new(Arc::clone(&state.rtsp_config), state.now);
+        let machine = Machine::Rtsp(Server::new(Arc::clone(&state.rtsp_config), state.now));
         let local = Peer::new(local).0;
         let shard = state.id;
         let key = state.add_connection_with(|key| {
             let record = Arc::new(connection_record(Id::new(shard, key), protocol, peer));
             Box::new(Connection::new(socket, peer, local, record, machine, tls))
         });
-        if state.settings.rtsp.trusts(peer.0.ip()) {
+        if state.settings.trusts_proxy(protocol, peer.0.ip()) {
             // Who it really is comes first, and is told then.
             let until = state.now + limits::PROXY_HEADER_WAIT;
             state.connections[key].proxy_header =
@@ -514,7 +515,8 @@ impl Shard {
     pub(crate) fn drive(&mut self, key: ConnectionKey) {
         loop {
             let Some(connection) = self.state.connections.get_mut(key) else { return };
-            let Some(event) = connection.machine.poll_event() else { break };
+            let Machine::Rtsp(server) = &mut connection.machine;
+            let Some(event) = server.poll_event() else { break };
             match event {
                 ServerEvent::Interleaved { channel, payload } => self.interleaved(key, channel, &payload),
                 ServerEvent::Request(request) => self.rtsp_request(key, request),
@@ -619,7 +621,7 @@ impl Shard {
         let Some(connection) = self.state.connections.get_mut(key) else { return };
         for session in std::mem::take(&mut connection.sessions) {
             let Some(found) = self.state.sessions.get_mut(session) else { continue };
-            if found.uses_datagrams() && found.machine.is_active() {
+            if found.uses_datagrams() && found.is_active() {
                 found.connection = None;
                 let id = found.record.id;
                 self.state.tell(Told::SessionMoved { id, connection: None });

@@ -190,7 +190,6 @@ impl Shard {
                     .find(|(rtp, rtcp, _)| channel == *rtp || channel == *rtcp)
                     .map(|(_, rtcp, track)| (*track, channel == *rtcp)),
                 None => session
-                    .machine
                     .tracks()
                     .find(|(_, transport)| match transport {
                         TrackTransport::Interleaved { rtcp, .. } => *rtcp == channel,

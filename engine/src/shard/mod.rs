@@ -8,6 +8,7 @@
 pub(crate) mod connection;
 pub(crate) mod datagrams;
 mod io;
+pub(crate) mod machine;
 mod media;
 pub(crate) mod questions;
 mod reconfigure;

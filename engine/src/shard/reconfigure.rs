@@ -66,11 +66,15 @@ impl State {
 
     /// Listeners that stay use the TLS configuration of the new settings for new connections.
     fn renew_certificates(&mut self) {
-        let Some((_, tls)) = &self.settings.rtsp.secure else { return };
         for listener in self.listeners.values_mut() {
-            if listener.protocol == Protocol::Rtsps {
-                listener.tls = Some(Arc::clone(tls));
-            }
+            let tls = match listener.protocol {
+                Protocol::Rtsps => self.settings.rtsp.secure.as_ref().map(|(_, tls)| tls),
+                Protocol::Rtmps => self.settings.rtmp.secure.as_ref().map(|(_, tls)| tls),
+                Protocol::Https => self.settings.http.tls.as_ref(),
+                Protocol::Rtsp | Protocol::Rtmp | Protocol::Http | Protocol::Hls => None,
+            };
+            // A listener that closes in this change keeps what it has.
+            listener.tls = tls.map(Arc::clone).or_else(|| listener.tls.take());
         }
     }
 

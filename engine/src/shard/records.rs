@@ -1,5 +1,6 @@
 //! What a shard lets the control core know: events as they happen, and records that are brought up to date in turns.
 
+use super::sessions::Control;
 use super::{ConnectionKey, SessionKey, State};
 use crate::limits;
 use crate::mesh::ShardId;
@@ -59,6 +60,7 @@ impl State {
             connections: connections.collect(),
             sessions: self.sessions.keys().filter_map(|key| self.session_entry(key)).collect(),
             streams: self.streams.values().map(|s| (Arc::clone(&s.record), self.publisher_of(s))).collect(),
+            muxers: Vec::new(),
         };
         if self.events.push(Event::Census(Box::new(census))) {
             self.census_due = false;
@@ -169,12 +171,20 @@ impl State {
 impl super::sessions::Session {
     /// What the control core is told of its state.
     pub(crate) fn activity(&self) -> (records::SessionState, Option<records::Transport>) {
-        let state = match self.machine.state() {
+        let Control::Rtsp(machine) = &self.control else {
+            let state = match (&self.publisher, self.reader) {
+                (Some(_), _) => records::SessionState::Publish,
+                (None, Some(_)) => records::SessionState::Read,
+                (None, None) => records::SessionState::Idle,
+            };
+            return (state, Some(records::Transport::Tcp));
+        };
+        let state = match machine.state() {
             machine::State::Playing => records::SessionState::Read,
             machine::State::Recording => records::SessionState::Publish,
             _ => records::SessionState::Idle,
         };
-        let transport = self.machine.tracks().next().map(|(_, transport)| match transport {
+        let transport = machine.tracks().next().map(|(_, transport)| match transport {
             TrackTransport::Udp { .. } => records::Transport::Udp,
             TrackTransport::Interleaved { .. } => records::Transport::Tcp,
         });

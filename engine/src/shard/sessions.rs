@@ -15,14 +15,14 @@ use headwater_protocols::rtsp::session as machine;
 use headwater_protocols::rtsp::session::TrackTransport;
 use headwater_protocols::track::Track;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The publishing side of a session.
 pub(crate) struct Publisher {
     pub(crate) tracks: Vec<Track>,
-    /// `a=control` of each track.
+    /// `a=control` of each track (RTSP, as the four after it).
     pub(crate) controls: Vec<Option<String>>,
     /// What the controls are relative to.
     pub(crate) base: Box<str>,
@@ -41,9 +41,16 @@ pub(crate) struct Publisher {
     pub(crate) lost_seen: u64,
 }
 
+/// What controls a session, by protocol.
+pub(crate) enum Control {
+    Rtsp(machine::Session),
+    /// The session is its connection, as in RTMP and endless streams over HTTP.
+    Connection,
+}
+
 pub(crate) struct Session {
     pub(crate) record: Arc<records::Session>,
-    pub(crate) machine: machine::Session,
+    pub(crate) control: Control,
     pub(crate) connection: Option<ConnectionKey>,
     pub(crate) peer: Peer,
     /// The address the client asked; answers and media leave from it.
@@ -78,16 +85,63 @@ pub(crate) struct SessionSummary {
     pub(crate) reason: Box<str>,
 }
 
+impl Publisher {
+    pub(crate) fn new(tracks: Vec<Track>, now: Instant) -> Publisher {
+        Publisher {
+            tracks,
+            controls: Vec::new(),
+            base: Box::default(),
+            channels: Vec::new(),
+            sockets: Vec::new(),
+            last_media: now,
+            next_report: now + crate::limits::REPORT_INTERVAL,
+            received_bytes: 0,
+            received_packets: 0,
+            packets_in_error: 0,
+            lost_before: 0,
+            lost_seen: 0,
+        }
+    }
+}
+
 impl Session {
     pub(crate) fn protocol(&self) -> &'static str {
         self.record.protocol.name()
     }
 
+    /// The machine of an RTSP session.
+    pub(crate) fn rtsp(&self) -> Option<&machine::Session> {
+        match &self.control {
+            Control::Rtsp(machine) => Some(machine),
+            Control::Connection => None,
+        }
+    }
+
+    pub(crate) fn rtsp_mut(&mut self) -> Option<&mut machine::Session> {
+        match &mut self.control {
+            Control::Rtsp(machine) => Some(machine),
+            Control::Connection => None,
+        }
+    }
+
+    /// The tracks an RTSP client has set up; none for other protocols.
+    pub(crate) fn tracks(&self) -> impl Iterator<Item = (usize, &TrackTransport)> {
+        self.rtsp().into_iter().flat_map(machine::Session::tracks)
+    }
+
+    /// Whether media flow.
+    pub(crate) fn is_active(&self) -> bool {
+        match &self.control {
+            Control::Rtsp(machine) => machine.is_active(),
+            Control::Connection => self.reader.is_some() || self.publisher.is_some(),
+        }
+    }
+
     pub(crate) fn transport(&self) -> &'static str {
-        match self.machine.tracks().next() {
-            Some((_, TrackTransport::Udp { .. })) => "udp",
-            Some((_, TrackTransport::Interleaved { .. })) => "tcp",
-            None => "none",
+        match (&self.control, self.tracks().next()) {
+            (Control::Connection, _) | (_, Some((_, TrackTransport::Interleaved { .. }))) => "tcp",
+            (_, Some((_, TrackTransport::Udp { .. }))) => "udp",
+            (_, None) => "none",
         }
     }
 
@@ -98,7 +152,7 @@ impl Session {
     /// The client's RTP and RTCP addresses of each track over UDP.
     pub(crate) fn datagram_peers(&self) -> impl Iterator<Item = (usize, Peer, Peer)> {
         let peer = self.peer;
-        self.machine.tracks().filter_map(move |(track, transport)| match transport {
+        self.tracks().filter_map(move |(track, transport)| match transport {
             TrackTransport::Udp { client_rtp, client_rtcp } => {
                 Some((track, peer.with_port(*client_rtp), peer.with_port(*client_rtcp)))
             }
@@ -118,6 +172,8 @@ fn session_record(id: Id, on: &Connection, request: &Request) -> records::Sessio
         query: request.query.clone(),
         user: request.user.clone(),
         user_agent: request.user_agent.clone().unwrap_or_default(),
+        kind: request.kind,
+        skipped: OnceLock::new(),
         counts: records::SessionCounts::default(),
     }
 }
@@ -127,7 +183,7 @@ impl State {
     pub(crate) fn open_session(
         &mut self,
         connection: ConnectionKey,
-        role: machine::Role,
+        control: Control,
         request: &Request,
         stream: Option<StreamKey>,
         publisher: Option<Box<Publisher>>,
@@ -136,11 +192,14 @@ impl State {
         if on.sessions.len() >= crate::limits::SESSIONS_PER_CONNECTION_MAX {
             return None;
         }
-        let id = crate::rtsp::session_id(self.id);
         let shard = self.id;
+        let id = match &control {
+            Control::Rtsp(machine) => Some(Box::from(machine.id())),
+            Control::Connection => None,
+        };
         let key = self.sessions.insert_with_key(|key| Session {
             record: Arc::new(session_record(Id::new(shard, key), on, request)),
-            machine: machine::Session::new(id.clone(), role),
+            control,
             connection: Some(connection),
             peer: on.peer,
             local: on.local,
@@ -159,7 +218,9 @@ impl State {
             let (session, connection) = (Arc::clone(&self.sessions[key].record), Some(on.record.id));
             self.tell(Event::SessionOpened { session, connection });
         }
-        self.session_ids.insert(id, key);
+        if let Some(id) = id {
+            self.session_ids.insert(id, key);
+        }
         self.counters.sessions_opened.add(1);
         self.counters.sessions_open.add(1);
         Some(key)
@@ -282,7 +343,9 @@ impl Shard {
     pub(crate) fn close_session(&mut self, key: SessionKey, reason: &str) {
         self.state.refresh_session(key);
         let Some(session) = self.state.sessions.remove(key) else { return };
-        self.state.session_ids.remove(session.machine.id());
+        if let Some(machine) = session.rtsp() {
+            self.state.session_ids.remove(machine.id());
+        }
         self.state.counters.sessions_open.sub(1);
         self.state.detach_from_connection(key, &session);
         self.state.disown_datagram_peers(key, &session);

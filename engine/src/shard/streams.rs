@@ -248,7 +248,7 @@ impl State {
         for key in readers {
             let Some(session) = self.sessions.get(key) else { continue };
             let Some(stream) = session.stream.and_then(|stream| self.streams.get(stream)) else { continue };
-            let tracks: Vec<usize> = session.machine.tracks().map(|(track, _)| track).collect();
+            let tracks: Vec<usize> = session.tracks().map(|(track, _)| track).collect();
             let byes: Vec<_> = tracks
                 .iter()
                 .map(|track| (*track, crate::stream::ingest::bye(stream.description.ssrcs[*track])))

@@ -4,10 +4,11 @@ use super::connection::Ending;
 use super::{ConnectionKey, SessionKey, Shard};
 use crate::limits;
 use crate::modules::Role;
+use crate::records;
 use crate::stream::reader::Flow;
 use crate::stream::{CloseReason, StreamKey, flush};
 use bytes::Bytes;
-use headwater_protocols::rtsp::session::{self as machine, TrackTransport};
+use headwater_protocols::rtsp::session::TrackTransport;
 
 /// How long a peer may take to close its side after ours is closed.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
@@ -84,8 +85,9 @@ impl Shard {
         let mut silent: Vec<(SessionKey, &'static str)> = Vec::new();
         let mut reporting: Vec<SessionKey> = Vec::new();
         for (key, session) in &mut self.state.sessions {
+            let publishes = session.activity().0 == records::SessionState::Publish;
             match &mut session.publisher {
-                Some(publisher) if session.machine.state() == machine::State::Recording => {
+                Some(publisher) if publishes => {
                     if now.saturating_duration_since(publisher.last_media) >= read_timeout {
                         silent.push((key, "no media came for longer than the read timeout"));
                     } else if publisher.next_report <= now {
@@ -95,9 +97,8 @@ impl Shard {
                 }
                 _ => {
                     // A session interleaved on a connection that plays lives as long as the connection.
-                    let lives = session.connection.is_some()
-                        && session.machine.is_active()
-                        && !session.uses_datagrams();
+                    let lives =
+                        session.connection.is_some() && session.is_active() && !session.uses_datagrams();
                     let timeout = match session.connection {
                         None => session_timeout.min(limits::UNATTENDED_TIMEOUT),
                         Some(_) => session_timeout,
@@ -207,7 +208,7 @@ impl super::State {
     /// Sends a packet to one reader: interleaved on its connection, or as a datagram.
     pub(crate) fn send_report(&mut self, key: SessionKey, track: usize, packet: &Bytes) {
         let Some(session) = self.sessions.get(key) else { return };
-        let channel = session.machine.tracks().find_map(|(other, transport)| match transport {
+        let channel = session.tracks().find_map(|(other, transport)| match transport {
             TrackTransport::Interleaved { rtcp, .. } if other == track => Some(*rtcp),
             _ => None,
         });

@@ -1,8 +1,11 @@
 //! Walking a request through the modules, with suspension.
 
-use super::{ConnectionKey, State};
+use super::connection::Connection;
+use super::{ConnectionKey, Shard, State};
 use crate::limits;
-use crate::modules::{Answer, Flow, Modules, Rejection, RejectionKind, Request, Role, WALK};
+use crate::mesh::{Message, ShardId};
+use crate::modules::{Answer, Filtered, Flow, Modules, Raw, Rejection, RejectionKind, Request, Role, WALK};
+use crate::records::Event;
 use headwater_protocols::rtsp::message;
 use std::time::Instant;
 
@@ -20,7 +23,18 @@ pub(crate) struct Walk {
 /// A request that waits inside a module.
 pub(crate) struct Suspended {
     pub(crate) walk: Walk,
-    pub(crate) rtsp: message::Request,
+    asked: Asked,
+}
+
+/// A request as its protocol put it: what the answer refers to.
+pub(crate) enum Asked {
+    Rtsp(message::Request),
+}
+
+/// A connection on its way to another shard, with the request that is to be answered there.
+pub(crate) struct Moved {
+    pub(crate) connection: Box<Connection>,
+    pub(crate) asked: Asked,
 }
 
 impl Walk {
@@ -91,6 +105,111 @@ impl State {
     /// Has the suspended request of `connection` looked at again in this turn.
     pub(crate) fn resume(&mut self, connection: ConnectionKey) {
         self.resumed.push(connection);
+    }
+}
+
+impl Shard {
+    /// Shows a request to the modules that filter before it is understood.
+    pub(crate) fn filter(&mut self, key: ConnectionKey, raw: &mut Raw<'_>) -> Result<(), Rejection> {
+        if !self.modules.has(Role::Filter) {
+            return Ok(());
+        }
+        let mut modules = std::mem::take(&mut self.modules);
+        let mut filtered = Filtered::Next;
+        for module in modules.each(Role::Filter) {
+            filtered = module.filter(&mut self.state, key, raw);
+            if !matches!(filtered, Filtered::Next) {
+                break;
+            }
+        }
+        self.modules = modules;
+        match filtered {
+            Filtered::Next => Ok(()),
+            Filtered::Rejected(rejection) => Err(rejection),
+        }
+    }
+
+    /// Looks at suspended requests that somebody resumed.
+    pub(crate) fn resume_requests(&mut self) {
+        for key in std::mem::take(&mut self.state.resumed) {
+            let suspended =
+                self.state.connections.get_mut(key).and_then(|connection| connection.suspended.take());
+            if let Some(suspended) = suspended {
+                let Suspended { walk, asked } = *suspended;
+                self.guarded(key, |shard| {
+                    shard.walk_on(key, walk, asked);
+                    shard.drive(key);
+                });
+            }
+        }
+    }
+
+    /// Answers a request that waited in a module for too long.
+    pub(crate) fn expire_request(&mut self, key: ConnectionKey) {
+        let Some(suspended) = self.state.connections.get_mut(key).and_then(|c| c.suspended.take()) else {
+            return;
+        };
+        self.state.counters.requests_pending_expired.add(1);
+        let Suspended { walk, asked } = *suspended;
+        self.state.forget_question(key);
+        let mut modules = std::mem::take(&mut self.modules);
+        let answer = walk.expire(&mut modules, &mut self.state);
+        self.modules = modules;
+        self.complete(key, &walk.request, asked, answer);
+        self.drive(key);
+    }
+
+    pub(crate) fn walk_on(&mut self, key: ConnectionKey, mut walk: Walk, asked: Asked) {
+        let mut modules = std::mem::take(&mut self.modules);
+        let answer = walk.advance(&mut modules, &mut self.state);
+        self.modules = modules;
+        match answer {
+            Some(answer) => self.complete(key, &walk.request, asked, answer),
+            None => {
+                if let Some(connection) = self.state.connections.get_mut(key) {
+                    connection.suspended = Some(Box::new(Suspended { walk, asked }));
+                }
+            }
+        }
+    }
+
+    fn complete(&mut self, key: ConnectionKey, request: &Request, asked: Asked, answer: Answer) {
+        match asked {
+            Asked::Rtsp(rtsp) => self.complete_rtsp(key, request, rtsp, answer),
+        }
+    }
+
+    /// Gives the connection, with the request that waits for an answer, to another shard. A connection with sessions
+    /// here cannot go: the request comes back.
+    pub(crate) fn move_connection(
+        &mut self,
+        key: ConnectionKey,
+        to: ShardId,
+        asked: Asked,
+    ) -> Result<(), Box<Asked>> {
+        let movable =
+            self.state.connections.get(key).is_some_and(|c| c.sessions.is_empty() && !c.is_blocked());
+        if !movable {
+            return Err(Box::new(asked));
+        }
+        let Some(connection) = self.state.remove_connection(key) else { return Ok(()) };
+        self.state.counters.connections_moved.add(1);
+        self.state.tell(Event::ConnectionMoved { id: connection.record.id, shard: to.0 });
+        let moved = Moved { connection, asked };
+        self.state.mesh.send(to, Message::Adopt(Box::new(moved)), &self.state.counters);
+        Ok(())
+    }
+
+    /// Takes over a connection from another shard and answers its request.
+    pub(crate) fn adopt(&mut self, moved: Moved) {
+        let Moved { connection, asked } = moved;
+        let key = self.state.add_connection(connection);
+        self.guarded(key, |shard| {
+            match asked {
+                Asked::Rtsp(request) => shard.rtsp_request(key, request),
+            }
+            shard.drive(key);
+        });
     }
 }
 
@@ -171,6 +290,7 @@ mod tests {
             authorization: None,
             query: "".into(),
             user: "".into(),
+            kind: crate::records::SessionKind::Plain,
             tracks: Vec::new(),
             settings: None,
             started: std::time::Instant::now(),
