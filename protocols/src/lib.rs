@@ -22,3 +22,4 @@ pub mod rtsp;
 pub mod sdp;
 pub mod track;
 pub mod unit;
+pub mod websocket;

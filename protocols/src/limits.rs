@@ -118,3 +118,5 @@ pub const HLS_STRAY_UNITS_MAX: u32 = 64;
 /// Times of units further from the stream's beginning than this, in seconds (over a hundred years), are nonsense; below it no
 /// arithmetic of times overflows.
 pub const HLS_STREAM_SECONDS_MAX: u64 = 1 << 32;
+/// Payload of one WebSocket frame of a client, in bytes. Nothing that a client says here is that long.
+pub const WEBSOCKET_FRAME_BYTES_MAX: u64 = 64 * 1024;

@@ -143,6 +143,8 @@ fn hls_request() {
 #[test]
 fn mp4_boxes() {
     run("mp4_boxes");
+fn websocket() {
+    run("websocket");
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub mod rtp;
 pub mod rtp_payload;
 pub mod rtsp;
 pub mod sdp;
+pub mod websocket;
 
 /// Takes any bytes; panics when a promise is broken.
 pub type Body = fn(&[u8]);
@@ -51,4 +52,5 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("rtsp_headers", rtsp::rtsp_headers),
     ("rtsp_server", rtsp::rtsp_server),
     ("sdp", sdp::sdp),
+    ("websocket", websocket::websocket),
 ];
