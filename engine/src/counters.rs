@@ -176,6 +176,16 @@ counters! {
     ingest_packets_lost,
     /// RTP packets that came too late or twice.
     ingest_packets_late,
+    /// RTP payloads that became no access unit, and units that a form could not carry.
+    conversion_errors,
+    /// HLS muxers opened.
+    muxers_opened,
+    /// Forms of streams made.
+    forms_opened,
+    /// Tracks that readers had to do without, because their protocol or client cannot carry them.
+    tracks_skipped,
+    /// Readers refused because no track of the path fits their protocol, or the path has too many forms.
+    readers_unfit,
     /// RTCP packets received.
     rtcp_packets,
     /// RTCP packets refused as malformed.

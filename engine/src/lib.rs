@@ -4,7 +4,8 @@
 //! lib (Engine)  starts shards and hands the control core its door
 //! ├── shard     one thread's state and loop: connections, sessions, streams, housekeeping
 //! ├── stream    batches, log, cursors, ingest, flush
-//! ├── rtsp      RTSP sessions between connections and streams
+//! ├── rtsp      RTSP sessions between connections and streams; rtmp the same for RTMP
+//! ├── web       requests on the HTTP listener    ├── http  HTTP connections    ├── hls  muxers and players
 //! ├── modules   the walk of a request, and the modules that take part
 //! ├── mesh      rings between shards        ├── registry  which shard is home to which path
 //! ├── net       sockets and system calls    ├── runtime   glommio and io_uring, nowhere else
@@ -17,8 +18,8 @@
 pub mod access;
 pub mod counters;
 mod door;
-#[allow(dead_code)]
 mod http;
+mod hls;
 pub mod limits;
 mod listeners;
 mod mesh;
@@ -26,12 +27,14 @@ mod modules;
 mod net;
 pub mod records;
 mod registry;
+mod rtmp;
 mod rtsp;
 mod runtime;
 pub mod settings;
 mod shard;
 mod stream;
 mod watch;
+mod web;
 
 pub use counters::Counters;
 pub use settings::Settings;
@@ -66,7 +69,7 @@ pub enum StartError {
 /// One thing the server listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listening {
-    /// `rtsp`, `rtsps`, `rtp` or `rtcp`.
+    /// The name of a [`records::Protocol`], `rtp` or `rtcp`.
     pub protocol: &'static str,
     /// `tcp` or `udp`.
     pub transport: &'static str,

@@ -74,6 +74,26 @@ pub const CLOSING_FLUSHES_MAX: usize = 1024;
 /// Trains of one system call (sendmmsg): audio, video and their reports of one picture.
 pub const TRAINS_PER_SEND_MAX: usize = 8;
 
+/// How long a publisher's tracks are waited for after its first message: encoders send audio and video in any order.
+pub const TRACK_DETECTION: Duration = Duration::from_secs(2);
+/// Bytes of a name or password in the query of an RTMP client.
+pub const CREDENTIAL_BYTES_MAX: usize = 4096;
+
+/// How long a request for HLS waits: for a muxer's first segment, which takes up to two key frame intervals, and for the next part.
+pub const HLS_WAIT: Duration = Duration::from_secs(15);
+/// Requests that wait for one muxer.
+pub const HLS_WAITERS_MAX: usize = 100_000;
+/// Segments and parts of one muxer that are held a second time, in one piece: those that players ask for now.
+pub const HLS_JOINED_MAX: usize = 24;
+/// HLS sessions of one shard.
+pub const HLS_SESSIONS_MAX: usize = 200_000;
+/// An HLS session whose player has asked for nothing for this long is over, as in MediaMTX.
+pub const HLS_SESSION_IDLE: Duration = Duration::from_secs(30);
+/// Playlists smaller than this are not compressed: it would save no packet.
+pub const GZIP_BYTES_MIN: usize = 1024;
+/// Live paths that the page of paths lists.
+pub const PAGE_PATHS_MAX: usize = 1000;
+
 /// Longest delivery window of a path.
 pub const DELIVERY_WINDOW_MAX: Duration = Duration::from_millis(500);
 
@@ -146,6 +166,13 @@ pub const SENDER_REPORT_WAIT: Duration = Duration::from_millis(2500);
 /// A session over UDP whose connection is gone ends when nothing was heard of its client for this long. Players report
 /// every five seconds.
 pub const UNATTENDED_TIMEOUT: Duration = Duration::from_secs(15);
+/// Payload of the RTP packets that units are cut into: with its header and those of UDP and IPv6 it fits an Ethernet frame, and SRTP's
+/// tag beside it.
+pub const RTP_PAYLOAD_BYTES_MAX: usize = 1400;
+/// Forms of one stream on one shard. Clients choose among some of them, by what they say they can play.
+pub const FORMS_PER_STREAM_MAX: usize = 16;
+/// A form that nobody wants any more is kept this long, for whoever comes back.
+pub const FORM_LINGER: Duration = Duration::from_secs(10);
 /// A replica without readers is kept this long, so that a reader who comes back finds it filled.
 pub const REPLICA_LINGER: Duration = Duration::from_secs(5);
 

@@ -4,6 +4,7 @@
 //! A name is claimed atomically, so two publishers of one path always meet on one shard. Invariant: a path is listed as
 //! long as somebody holds a claim on it (a session that announced, or the stream itself).
 
+use crate::hls::Session;
 use crate::mesh::ShardId;
 use crate::net::Peer;
 use crate::stream::{Description, StreamId};
@@ -45,6 +46,8 @@ pub(crate) struct Registry {
     paths: [Mutex<HashMap<Arc<str>, Listed>>; PARTS],
     /// Owners of datagram peers, for datagrams the kernel delivered to another shard.
     peers: [Mutex<HashMap<Peer, ShardId>>; PARTS],
+    /// Sessions of HLS players, by secret.
+    players: [Mutex<HashMap<Box<str>, Arc<Session>>>; PARTS],
     hasher: RandomState,
     next_stream: AtomicU64,
     listed: AtomicUsize,
@@ -55,6 +58,7 @@ impl Registry {
         Registry {
             paths: Default::default(),
             peers: Default::default(),
+            players: Default::default(),
             hasher: RandomState::new(),
             next_stream: AtomicU64::new(1),
             listed: AtomicUsize::new(0),
@@ -119,6 +123,33 @@ impl Registry {
         self.paths(path).get(path)?.live.clone()
     }
 
+    /// Every live path, in no order.
+    pub(crate) fn all_live(&self) -> Vec<(Arc<str>, Live)> {
+        let live = |part: &Mutex<HashMap<Arc<str>, Listed>>| {
+            let part = lock(part);
+            part.iter()
+                .filter_map(|(path, listed)| Some((Arc::clone(path), listed.live.clone()?)))
+                .collect::<Vec<_>>()
+        };
+        let mut all: Vec<_> = self.paths.iter().flat_map(live).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    pub(crate) fn add_player(&self, session: &Arc<Session>) {
+        let mut players = lock(&self.players[self.place(&*session.secret)]);
+        players.insert(session.secret.clone(), Arc::clone(session));
+    }
+
+    pub(crate) fn remove_player(&self, secret: &str) {
+        lock(&self.players[self.place(secret)]).remove(secret);
+    }
+
+    /// The session with that secret.
+    pub(crate) fn player(&self, secret: &str) -> Option<Arc<Session>> {
+        lock(&self.players[self.place(secret)]).get(secret).cloned()
+    }
+
     /// Makes `shard` the owner of a datagram peer. Returns the owner before.
     pub(crate) fn own_peer(&self, peer: Peer, shard: ShardId) -> Option<ShardId> {
         lock(&self.peers[self.place(&peer)]).insert(peer, shard)
@@ -146,7 +177,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::{Claim, Registry};
-    use crate::mesh::ShardId;
+    use crate::hls::Session;
+use crate::mesh::ShardId;
     use std::sync::Arc;
 
     #[test]

@@ -10,12 +10,14 @@ mod spsc_tests;
 mod sync;
 
 use crate::counters::Counters;
+use crate::hls::{Outcome, Reply};
 use crate::limits;
 use crate::net::Peer;
 use crate::runtime::wake::Wake;
 use crate::shard::walk::Moved;
 use crate::stream::{Batch, CloseReason, StreamId};
 use bytes::Bytes;
+use headwater_protocols::hls;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -45,6 +47,10 @@ pub(crate) enum Message {
     Adopt(Box<Moved>),
     /// The sender has a new session of a datagram peer that the receiver owned.
     PeerTaken { peer: Peer },
+    /// A request of a player on the sender for the muxer of a stream whose home is the receiver.
+    Mux { stream: StreamId, request: hls::Request, suffix: Box<str>, reply: Reply },
+    /// What became of such a request of the receiver's.
+    Muxed { ticket: u64, outcome: Box<Outcome> },
     /// A datagram from a peer that the receiver owns.
     Datagram { peer: Peer, rtcp: bool, payload: Bytes },
 }
@@ -186,6 +192,7 @@ impl Mesh {
 mod tests {
     use super::{Mesh, Message, ShardId};
     use crate::counters::Counters;
+use crate::hls::{Outcome, Reply};
     use crate::limits;
     use crate::runtime::wake::Wake;
     use crate::stream::StreamId;

@@ -8,6 +8,7 @@
 use super::{Answer, Flow, Intent, Module, Rejection, RejectionKind, Request, Role};
 use crate::access::{self, Action, Credentials, Decision, Secret, Verdict};
 use crate::limits;
+use crate::records::SessionKind;
 use crate::settings::Access;
 use crate::shard::connection::Admission;
 use crate::shard::questions::Standing;
@@ -40,7 +41,9 @@ impl Module for AccessControl {
     fn authenticate(&mut self, shard: &mut State, request: &mut Request) -> Flow {
         let action = match request.intent {
             Intent::Control => return Flow::Next,
-            Intent::Describe | Intent::Read => Action::Read,
+            // The secret of content delivery networks stands for all credentials.
+            _ if request.kind == SessionKind::Cdn => return Flow::Next,
+            Intent::Describe | Intent::Read | Intent::Watch | Intent::Page => Action::Read,
             Intent::Publish => Action::Publish,
         };
         if let Some((until, _)) = self.refused.get(&request.connection) {
@@ -94,6 +97,11 @@ impl AccessControl {
                 admit(shard, request, action);
                 Flow::Next
             }
+            // RTMP has no way to ask for them.
+            Verdict::AskCredentials if request.credentials.is_some() => {
+                let reason = "no credentials were given".to_owned();
+                self.carry_out(shard, request, action, Verdict::Denied { reason })
+            }
             Verdict::AskCredentials => {
                 Flow::Reject(challenged(shard, request, false, "credentials are required"))
             }
@@ -133,9 +141,10 @@ fn consider(shard: &mut State, request: &Request, action: Action) -> Considered 
     }
     let header = request.authorization.as_ref().and_then(|header| Authorization::parse(header).ok());
     // What is not offered is not taken.
+    let (basic, digest) = offered(shard, request);
     let header = header.filter(|given| match given {
-        Authorization::Basic { .. } => shard.settings.rtsp.basic,
-        Authorization::Digest { .. } => shard.settings.rtsp.digest,
+        Authorization::Basic { .. } => basic,
+        Authorization::Digest { .. } => digest,
         Authorization::Bearer { .. } => true,
     });
     if let (Some(given @ Authorization::Digest { .. }), Access::Rules(users)) = (&header, &*rules) {
@@ -169,7 +178,13 @@ fn question(
     authorization: Option<Authorization>,
 ) -> access::Request {
     let credentials = match authorization {
+        _ if request.credentials.is_some() => request.credentials.clone().unwrap_or_default(),
         Some(Authorization::Basic { user, password }) => {
+            Credentials { user: user.into(), password: password.into(), token: String::new() }
+        }
+        // Over HTTP a name and password may come as a token, where browsers allow no others.
+        Some(Authorization::Bearer { token }) if request.protocol == "hls" && token.contains(':') => {
+            let (user, password) = token.split_once(':').unwrap_or_default();
             Credentials { user: user.into(), password: password.into(), token: String::new() }
         }
         Some(Authorization::Bearer { token }) => {
@@ -246,6 +261,14 @@ fn admit(shard: &mut State, request: &Request, action: Action) {
     }
 }
 
+/// Whether Basic and Digest are offered to a client of this protocol.
+fn offered(shard: &State, request: &Request) -> (bool, bool) {
+    match request.protocol {
+        "rtsp" | "rtsps" => (shard.settings.rtsp.basic, shard.settings.rtsp.digest),
+        _ => (true, false),
+    }
+}
+
 fn nonce(shard: &mut State, connection: ConnectionKey) -> Box<str> {
     let id = shard.id;
     match shard.connections.get_mut(connection) {
@@ -257,9 +280,9 @@ fn nonce(shard: &mut State, connection: ConnectionKey) -> Box<str> {
 fn challenged(shard: &mut State, request: &Request, stale: bool, reason: &str) -> Rejection {
     let nonce = nonce(shard, request.connection);
     let challenge = Challenge { stale, ..Challenge::new(REALM, &nonce) };
-    let offered = &shard.settings.rtsp;
+    let (basic, digest) = offered(shard, request);
     // Digest first: clients take the first one they know.
-    let schemes = [(offered.digest, Scheme::Digest), (offered.basic, Scheme::Basic)];
+    let schemes = [(digest, Scheme::Digest), (basic, Scheme::Basic)];
     let challenges = schemes
         .into_iter()
         .filter(|(offered, _)| *offered)

@@ -19,6 +19,11 @@ impl Module for LiveReflector {
     fn request(&mut self, shard: &mut State, request: &mut Request) -> Flow {
         match request.intent {
             Intent::Control => Flow::Responded(Answer::Done),
+            Intent::Page => Flow::Responded(Answer::Done),
+            Intent::Watch => match shard.registry.live(&request.path) {
+                Some(live) => Flow::Responded(Answer::Watched(live)),
+                None => absent(request),
+            },
             Intent::Describe => match shard.registry.live(&request.path) {
                 Some(live) => Flow::Responded(Answer::Described(live.description)),
                 None => absent(request),

@@ -18,9 +18,11 @@ mod path_lookup;
 mod redirect;
 mod request_rate;
 
+use crate::access::Credentials;
 use crate::mesh::ShardId;
 use crate::net::Peer;
 use crate::records::SessionKind;
+use crate::registry::Live;
 use crate::settings::PathSettings;
 use crate::shard::{ConnectionKey, SessionSummary, State};
 use crate::stream::{Description, StreamKey};
@@ -64,6 +66,10 @@ pub(crate) enum Intent {
     Control,
     Describe,
     Read,
+    /// By asking its muxer again and again (HLS).
+    Watch,
+    /// A page that reads it; the path need not be live.
+    Page,
     Publish,
 }
 
@@ -81,6 +87,8 @@ pub(crate) struct Request {
     pub(crate) user_agent: Option<Box<str>>,
     /// The value of the Authorization header, not yet verified.
     pub(crate) authorization: Option<Box<str>>,
+    /// Name and password where the protocol has another place for them.
+    pub(crate) credentials: Option<Credentials>,
     /// Of the URL, without the question mark.
     pub(crate) query: Box<str>,
     /// Set by access control: who was let in; empty for anybody.
@@ -97,6 +105,8 @@ pub(crate) struct Request {
 /// A request before it is understood.
 pub(crate) enum Raw<'a> {
     Rtsp(&'a mut message::Request),
+    /// An RTMP command, by name.
+    Command(&'static str),
 }
 
 /// How a request ended.
@@ -105,6 +115,8 @@ pub(crate) enum Answer {
     /// The protocol's session does the rest.
     Done,
     Described(Arc<Description>),
+    /// The path's stream, wherever it is.
+    Watched(Live),
     /// The stream on this shard, to be read.
     Stream(StreamKey),
     /// The path is claimed for this shard, to be published to.

@@ -55,8 +55,11 @@ impl Module for RequestRate {
             return Filtered::Next;
         }
         shard.counters.requests_throttled.add(1);
-        let Raw::Rtsp(request) = raw;
-        tracing::trace!(method = request.method.as_str(), "throttled");
+        let method = match raw {
+            Raw::Rtsp(request) => request.method.as_str(),
+            Raw::Command(name) => name,
+        };
+        tracing::trace!(method, "throttled");
         Filtered::Rejected(Rejection::new(RejectionKind::Unavailable, "the connection asks too often"))
     }
 

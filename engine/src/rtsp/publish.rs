@@ -5,12 +5,13 @@ use crate::net::{Peer, listen};
 use crate::shard::datagrams::Ports;
 use crate::shard::sessions::{Control, Publisher};
 use crate::shard::{ConnectionKey, SessionKey, Shard};
-use crate::stream::CloseReason;
+use crate::stream::{CloseReason, Form};
+use headwater_protocols::codec::Configuration;
 use headwater_protocols::rtsp::message::{self, Response, Status};
 use headwater_protocols::rtsp::session::{Allowed, Role, TrackTransport, find_track, negotiate};
 use headwater_protocols::rtsp::transport::{Lower, Transport};
 use headwater_protocols::sdp;
-use headwater_protocols::track::Track;
+use headwater_protocols::track::{Elementary, Track};
 use socket2::Socket;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -121,10 +122,11 @@ impl Shard {
             return Ok(self.with_session(rtsp));
         }
         let (path, tracks) = (Arc::clone(&session.path), publisher.tracks.clone());
-        let published = self.state.publish(&path, tracks.clone(), session_key).map_err(|rejection| {
-            tracing::info!(%path, "RECORD refused: {}", rejection.reason);
-            Response::new(Status::BAD_REQUEST)
-        })?;
+        let published =
+            self.state.publish(&path, Form::Rtp, announced(&tracks), session_key).map_err(|rejection| {
+                tracing::info!(%path, "RECORD refused: {}", rejection.reason);
+                Response::new(Status::BAD_REQUEST)
+            })?;
         if let Some(session) = self.state.sessions.get_mut(session_key) {
             session.stream = Some(published.stream);
             session.rtsp_mut().ok_or_else(gone)?.record().map_err(Response::new)?;
@@ -133,7 +135,7 @@ impl Shard {
                 .streams
                 .get_mut(published.stream)
                 .and_then(|stream| stream.home())
-                .map_or(0, |home| home.ingest.lost());
+                .map_or(0, |home| home.input.lost());
             if let Some(publisher) = &mut session.publisher {
                 publisher.last_media = now;
                 publisher.lost_seen = lost;
@@ -171,6 +173,15 @@ impl Shard {
         let tcp = self.state.settings.rtsp.interleaved;
         Allowed { udp: self.state.datagrams.current().is_some() && !secure, tcp, secure: false }
     }
+}
+
+/// The tracks of a session description with what it says of their decoders.
+fn announced(tracks: &[Track]) -> Vec<Elementary> {
+    let one = |track: &Track| Elementary {
+        track: track.clone(),
+        configuration: Configuration::from_track(track).map(Arc::new),
+    };
+    tracks.iter().map(one).collect()
 }
 
 /// A session's own socket for one track.

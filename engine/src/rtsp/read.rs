@@ -10,7 +10,7 @@ use crate::shard::{ConnectionKey, SessionKey, Shard};
 use crate::stream::batch::{Channel, Mask};
 use crate::stream::flush::first_packets;
 use crate::stream::reader::{ChannelMap, DatagramSink, Flow, Sink};
-use crate::stream::{Description, Position, Reader, Stream, StreamKey};
+use crate::stream::{Description, Form, Position, Reader, Stream, StreamKey};
 use headwater_protocols::rtp;
 use headwater_protocols::rtsp;
 use headwater_protocols::rtsp::message::Uri;
@@ -71,6 +71,10 @@ impl Shard {
     ) -> Result<Response, Response> {
         let offered = offered(rtsp)?;
         let transport = negotiate(&offered, self.allowed(key), Role::Read).map_err(Response::new)?;
+        let stream_key = self.state.in_form(stream_key, Form::Rtp).map_err(|unfit| {
+            tracing::info!(path = %request.path, peer = %request.peer, "cannot be read over RTP: {}", unfit.reason);
+            Response::new(Status::UNSUPPORTED_MEDIA_TYPE)
+        })?;
         let stream = self.state.streams.get(stream_key).ok_or_else(|| Response::new(Status::NOT_FOUND))?;
         let description = Arc::clone(&stream.description);
         let track = track_of(&rtsp.uri, &description)?;
@@ -141,12 +145,10 @@ impl Shard {
         let limit = || Response::new(Status::NOT_ENOUGH_BANDWIDTH);
         let found = self.state.streams.get(stream).ok_or_else(gone)?;
         let description = Arc::clone(&found.description);
-        let max = request.settings.as_ref().map_or(0, |settings| settings.readers_max);
-        if description.readers.fetch_add(1, Ordering::Relaxed) >= max && max > 0 {
-            description.readers.fetch_sub(1, Ordering::Relaxed);
-            tracing::info!(path = %request.path, peer = %request.peer, "refused: the path has its maximum of {max} readers");
-            return Err(limit());
-        }
+        self.state.reserve_reader(request, &description).map_err(|rejection| {
+            tracing::info!(path = %request.path, peer = %request.peer, "refused: {}", rejection.reason);
+            limit()
+        })?;
         self.state.open_session(key, self.new_control(Role::Read), request, Some(stream), None).ok_or_else(
             || {
                 description.readers.fetch_sub(1, Ordering::Relaxed);
@@ -232,20 +234,7 @@ impl Shard {
                     (cursor, flow, 0, true);
             }
             None => {
-                let reader = Reader {
-                    session: key,
-                    sink,
-                    flow,
-                    cursor,
-                    trains_sent: 0,
-                    catching_up: true,
-                    mask,
-                    sent_bytes: 0,
-                    sent_packets: 0,
-                    sent_reports: 0,
-                    discarded: 0,
-                    skips: 0,
-                };
+                let reader = Reader::new(key, sink, mask, cursor, flow);
                 session.reader = Some(stream.readers.insert(reader));
                 tracing::info!(
                     protocol = session.protocol(),

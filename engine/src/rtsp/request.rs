@@ -157,6 +157,7 @@ impl Shard {
             peer: connection.peer,
             user_agent: rtsp.headers.get("User-Agent").map(Box::from),
             authorization: rtsp.headers.get("Authorization").map(Box::from),
+            credentials: None,
             query: query.unwrap_or_default().into(),
             user: Box::default(),
             kind: SessionKind::Plain,

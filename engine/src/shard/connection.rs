@@ -10,6 +10,7 @@ use super::{ConnectionKey, SessionKey};
 use crate::access::Action;
 use crate::counters::Counter;
 use crate::limits;
+use crate::net::tcp::Wire;
 use crate::net::{Peer, tcp};
 use crate::records::{self, Protocol};
 use crate::settings::Access;
@@ -85,6 +86,8 @@ pub(crate) struct Connection {
     pub(crate) blocked_since: Option<Instant>,
     queue: VecDeque<Bytes>,
     queued_bytes: usize,
+    /// The machine that writes by itself found the socket full.
+    machine_blocked: bool,
     tls: Option<Box<ServerConnection>>,
 }
 
@@ -124,6 +127,7 @@ impl Connection {
             blocked_since: None,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            machine_blocked: false,
             tls,
         }
     }
@@ -136,13 +140,31 @@ impl Connection {
         self.tls.is_some()
     }
 
+    /// Whether the TLS handshake agreed on HTTP/2 (RFC 7301).
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.tls.as_ref().and_then(|tls| tls.alpn_protocol()).is_some_and(|protocol| protocol == b"h2")
+    }
+
+    /// The TLS session, for a machine that writes by itself. It comes back by [`Connection::take_tls_back`].
+    pub(crate) fn lend_tls(&mut self) -> Option<Box<ServerConnection>> {
+        self.tls.take()
+    }
+
+    pub(crate) fn take_tls_back(&mut self, tls: Option<Box<ServerConnection>>) {
+        self.tls = tls;
+    }
+
+    pub(crate) fn set_machine_blocked(&mut self, blocked: bool) {
+        self.machine_blocked = blocked;
+    }
+
     pub(crate) fn protocol(&self) -> Protocol {
         self.record.protocol
     }
 
     /// Whether something waits for the kernel.
     pub(crate) fn is_blocked(&self) -> bool {
-        !self.queue.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+        self.machine_blocked || !self.queue.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
     /// Sends, or queues behind what waits already.
@@ -322,22 +344,5 @@ fn read_plain(tls: &mut ServerConnection, plain: &mut Vec<u8>) -> io::Result<()>
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         }
-    }
-}
-
-/// Writes to the socket without the standard library's retries.
-struct Wire(RawFd);
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        tcp::send(self.0, bytes)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        tcp::send_vectored(self.0, &slices[..slices.len().min(limits::SEND_SLICES_MAX)])
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

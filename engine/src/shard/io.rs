@@ -10,9 +10,10 @@ use crate::net::{Peer, listen, tcp};
 use crate::records::{self, Event as Told, Id, Protocol};
 use crate::runtime::poller::{Event, Token};
 use crate::stream::reader::Flow;
+use crate::web;
 use bytes::{Bytes, BytesMut};
-use headwater_protocols::proxy_protocol;
 use headwater_protocols::rtsp::server::{Event as ServerEvent, Server};
+use headwater_protocols::{proxy_protocol, rtmp};
 use slotmap::{Key, KeyData};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -75,7 +76,7 @@ impl State {
             if self.counters.proxy_headers_missing.value().is_power_of_two() {
                 tracing::warn!(
                     peer = %connection.peer,
-                    "a trusted proxy (rtspTrustedProxies) sends no PROXY protocol header: whoever connects through it could claim any address"
+                    "a trusted proxy (rtspTrustedProxies, rtmpTrustedProxies) sends no PROXY protocol header: whoever connects through it could claim any address"
                 );
             }
         }
@@ -121,6 +122,21 @@ impl State {
         }
     }
 
+    /// The machine of a new connection.
+    fn machine(&self, protocol: Protocol) -> Machine {
+        match protocol {
+            Protocol::Rtmp | Protocol::Rtmps => {
+                let seed = u64::from_ne_bytes(crate::rtsp::random_bytes());
+                let server = rtmp::Server::new(Arc::clone(&self.rtmp_config), self.now, seed);
+                Machine::Rtmp(Box::new(crate::rtmp::Connection::new(server)))
+            }
+            Protocol::Http | Protocol::Https | Protocol::Hls => Machine::Http,
+            Protocol::Rtsp | Protocol::Rtsps => {
+                Machine::Rtsp(Box::new(Server::new(Arc::clone(&self.rtsp_config), self.now)))
+            }
+        }
+    }
+
     /// Takes a connection into the shard.
     pub(crate) fn add_connection(&mut self, connection: Box<Connection>) -> ConnectionKey {
         self.add_connection_with(|_| connection)
@@ -137,6 +153,7 @@ impl State {
     /// Takes a connection out of the shard without closing it.
     pub(crate) fn remove_connection(&mut self, key: ConnectionKey) -> Option<Box<Connection>> {
         let mut connection = self.connections.remove(key)?;
+        self.web.remove(key);
         connection.unread = false;
         self.poller.forget(Target::Connection(key).token());
         self.counters.connections_open.sub(1);
@@ -190,7 +207,7 @@ impl State {
     }
 
     /// Goes on reading a connection in the next turn.
-    fn read_later(&mut self, key: ConnectionKey) {
+    pub(crate) fn read_later(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.connections.get_mut(key)
             && !std::mem::replace(&mut connection.unread, true)
         {
@@ -200,11 +217,14 @@ impl State {
 
     /// A reader that starts on a connection that is full already waits like the others.
     pub(crate) fn block_if_full(&mut self, key: SessionKey) {
-        let connection = self.sessions.get(key).and_then(|session| session.connection);
-        if let Some(connection) = connection
-            && self.connections.get(connection).is_some_and(|found| found.is_blocked())
-        {
-            self.block(connection, Bytes::new());
+        if let Some(connection) = self.sessions.get(key).and_then(|session| session.connection) {
+            self.block_if_full_connection(connection);
+        }
+    }
+
+    pub(crate) fn block_if_full_connection(&mut self, key: ConnectionKey) {
+        if self.connections.get(key).is_some_and(|found| found.is_blocked()) {
+            self.block(key, Bytes::new());
         }
     }
 
@@ -341,7 +361,7 @@ impl Shard {
             }
         };
         state.counters.connections_accepted.add(1);
-        let machine = Machine::Rtsp(Server::new(Arc::clone(&state.rtsp_config), state.now));
+        let machine = state.machine(protocol);
         let local = Peer::new(local).0;
         let shard = state.id;
         let key = state.add_connection_with(|key| {
@@ -353,8 +373,12 @@ impl Shard {
             let until = state.now + limits::PROXY_HEADER_WAIT;
             state.connections[key].proxy_header =
                 Some(Box::new(ProxyHeader { begun: BytesMut::new(), until }));
-        } else {
+        } else if State::tells_of_connection(protocol) {
             state.tell_opened(key);
+        }
+        if let Machine::Http = state.connections[key].machine {
+            let web = web::Connection::new(Arc::clone(&state.http_config), state.now);
+            state.web.insert(key, Box::new(web));
         }
         // Most clients have sent their first request by now.
         self.read_connection(key);
@@ -430,13 +454,22 @@ impl Shard {
                 self.discard_input(key);
                 return;
             }
+            if let Some(web) = state.web.get_mut(key)
+                && !web.wants_input()
+            {
+                web.paused = true;
+                return;
+            }
             let received = connection.receive(&mut state.read_buffer);
             if connection.is_blocked() && connection.blocked_since.is_none() {
                 // The TLS session has something to say that the kernel did not take.
                 state.block(key, Bytes::new());
             }
             let Some(connection) = state.connections.get_mut(key) else { return };
-            if !connection.told && connection.proxy_header.is_none() {
+            if !connection.told
+                && connection.proxy_header.is_none()
+                && State::tells_of_connection(connection.protocol())
+            {
                 state.tell_opened(key);
             }
             let Some(connection) = state.connections.get_mut(key) else { return };
@@ -444,12 +477,19 @@ impl Shard {
                 Ok(Some((input, wire_bytes))) => {
                     budget = budget.saturating_sub(wire_bytes);
                     if !input.is_empty() {
-                        connection.machine.handle_input(state.now, input);
+                        if let Machine::Http = connection.machine {
+                            state.web_input(key, input);
+                        } else {
+                            connection.machine.handle_input(state.now, input);
+                        }
                         self.drive(key);
                     }
                 }
                 Ok(None) => {
                     connection.machine.handle_eof();
+                    if let Some(web) = state.web.get_mut(key) {
+                        web.handle_eof();
+                    }
                     self.drive(key);
                     return;
                 }
@@ -513,34 +553,52 @@ impl Shard {
 
     /// Takes what the connection's machine has to tell, and writes what it has to say.
     pub(crate) fn drive(&mut self, key: ConnectionKey) {
+        let open = match self.state.connections.get(key).map(|connection| &connection.machine) {
+            Some(Machine::Rtsp(_)) => self.drive_rtsp(key),
+            Some(Machine::Rtmp(_)) => self.drive_rtmp(key),
+            Some(Machine::Http) => self.drive_web(key),
+            None => false,
+        };
+        if open {
+            self.transmit(key);
+        }
+    }
+
+    /// The same for RTSP, without writing. Returns false when the connection is gone.
+    fn drive_rtsp(&mut self, key: ConnectionKey) -> bool {
         loop {
-            let Some(connection) = self.state.connections.get_mut(key) else { return };
-            let Machine::Rtsp(server) = &mut connection.machine;
-            let Some(event) = server.poll_event() else { break };
+            let Some(connection) = self.state.connections.get_mut(key) else { return false };
+            let Some(event) = connection.machine.rtsp().and_then(|server| server.poll_event()) else { return true };
             match event {
                 ServerEvent::Interleaved { channel, payload } => self.interleaved(key, channel, &payload),
                 ServerEvent::Request(request) => self.rtsp_request(key, request),
                 ServerEvent::Response(_) => {}
                 ServerEvent::Closed(None) => {
                     self.close_connection(key, "the client closed the connection");
-                    return;
+                    return false;
                 }
                 ServerEvent::Closed(Some(error)) => {
                     self.transmit(key);
-                    self.misbehaved(key, &error);
-                    return;
+                    let idle = error.status() == headwater_protocols::rtsp::message::Status::REQUEST_TIMEOUT;
+                    self.misbehaved(key, if idle { "idle" } else { error.kind() }, &error);
+                    return false;
                 }
             }
         }
-        self.transmit(key);
     }
 
-    fn misbehaved(&mut self, key: ConnectionKey, error: &headwater_protocols::rtsp::error::Error) {
+    /// Closes the connection of a client that broke the protocol or a limit, by kind of fault.
+    pub(crate) fn misbehaved(
+        &mut self,
+        key: ConnectionKey,
+        kind: &'static str,
+        error: &dyn std::error::Error,
+    ) {
         let counters = &self.state.counters;
         let peer = self.state.connections.get(key).map(|connection| connection.peer.to_string());
-        match (error.kind(), error.status()) {
-            (_, headwater_protocols::rtsp::message::Status::REQUEST_TIMEOUT) => counters.closed_idle.add(1),
-            ("limit", _) => counters.closed_limit.add(1),
+        match kind {
+            "idle" => counters.closed_idle.add(1),
+            "limit" => counters.closed_limit.add(1),
             _ => counters.closed_invalid.add(1),
         }
         let reason = error.to_string();
@@ -576,6 +634,11 @@ impl Shard {
             Ok(progress) if progress => connection.blocked_since = Some(now),
             Ok(_) => {}
         }
+        if let Machine::Http = connection.machine {
+            connection.set_machine_blocked(false);
+            self.guarded(key, |shard| shard.drive(key));
+        }
+        let Some(connection) = self.state.connections.get_mut(key) else { return };
         if connection.is_blocked() {
             let fd = connection.fd();
             self.state.poller.watch_writable(fd, Target::Connection(key).token());
@@ -605,6 +668,15 @@ impl Shard {
     /// Closes a connection after what it still has to write; the peer then sees FIN and closes its side.
     pub(crate) fn end_connection(&mut self, key: ConnectionKey, reason: &str) {
         self.leave_sessions(key, reason);
+        if let Some(connection) = self.state.connections.get_mut(key).filter(|c| c.ending == Ending::No) {
+            connection.machine.say_goodbye();
+            let now = self.state.now;
+            if let Some(web) = self.state.web.get_mut(key) {
+                web.shut_down(now);
+                self.state.advance_web(key);
+            }
+            self.transmit(key);
+        }
         let Some(connection) = self.state.connections.get_mut(key) else { return };
         connection.suspended = None;
         connection.reason.get_or_insert_with(|| reason.into());

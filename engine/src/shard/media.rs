@@ -218,14 +218,15 @@ impl Shard {
         if home.publisher != Some(key) {
             return;
         }
-        match home.ingest.rtp(state.now, track, packet) {
+        let Some(ingest) = home.input.rtp() else { return };
+        match ingest.rtp(state.now, track, packet) {
             Ok(()) => {
                 publisher.last_media = state.now;
                 publisher.received_bytes += packet.len() as u64;
                 publisher.received_packets += 1;
                 state.counters.ingest_packets.add(1);
                 state.counters.ingest_bytes.add(packet.len() as u64);
-                let full = home.ingest.is_full();
+                let full = ingest.is_full();
                 state.mark_ingesting(stream_key);
                 if full {
                     state.finish_batch(stream_key);
@@ -264,11 +265,12 @@ impl Shard {
         if home.publisher != Some(key) {
             return;
         }
-        if !home.ingest.rtcp(state.now, track, packet) {
+        let Some(ingest) = home.input.rtp() else { return };
+        if !ingest.rtcp(state.now, track, packet) {
             session.record.counts.inbound_rtcp_packets_in_error.add(1);
             state.counters.rtcp_packets_invalid.add(1);
         }
-        if home.ingest.has_batch() {
+        if ingest.has_batch() {
             state.mark_ingesting(stream_key);
         }
     }

@@ -7,10 +7,12 @@
 
 pub(crate) mod connection;
 pub(crate) mod datagrams;
+mod forms;
 mod io;
 pub(crate) mod machine;
 mod media;
 pub(crate) mod questions;
+mod readers;
 mod reconfigure;
 mod records;
 pub(crate) mod sessions;
@@ -19,6 +21,8 @@ mod tick;
 pub(crate) mod walk;
 
 use crate::counters::Counters;
+use crate::hls::ask::Muxings;
+use crate::hls::{Asks, PlayerKey};
 use crate::door::{Ask, Events, Inbox};
 use crate::limits;
 use crate::mesh::{Mesh, ShardId};
@@ -32,14 +36,15 @@ use crate::runtime::wake::Wake;
 use crate::settings::Settings;
 use crate::stream::{Stream, StreamId, StreamKey};
 use crate::watch::{Recording, Watch};
+use crate::web;
 use bytes::BytesMut;
 use connection::Connections;
 use datagrams::{DatagramSockets, IngestSocket, Ports};
-use headwater_protocols::rtsp;
+use headwater_protocols::{rtmp, rtsp};
 use io::Target;
 use questions::Questions;
 use sessions::Session;
-use slotmap::SlotMap;
+use slotmap::{SecondaryMap, SlotMap};
 use socket2::Socket;
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -120,6 +125,11 @@ fn rtsp_config(settings: &Settings) -> Arc<rtsp::server::Config> {
     })
 }
 
+/// What new RTMP connections are held to.
+fn rtmp_config(settings: &Settings) -> Arc<rtmp::server::Config> {
+    Arc::new(rtmp::server::Config { idle_timeout: settings.read_timeout })
+}
+
 /// Everything a shard owns but its modules.
 pub(crate) struct State {
     pub(crate) id: ShardId,
@@ -153,6 +163,17 @@ pub(crate) struct State {
     pub(crate) unread_datagrams: Vec<Target>,
     pub(crate) read_buffer: BytesMut,
     pub(crate) rtsp_config: Arc<rtsp::server::Config>,
+    pub(crate) rtmp_config: Arc<rtmp::server::Config>,
+    pub(crate) http_config: Arc<crate::http::Config>,
+    /// The machines of HTTP connections.
+    pub(crate) web: SecondaryMap<ConnectionKey, Box<web::Connection>>,
+    /// Requests for HLS that wait for their answer.
+    pub(crate) hls_asks: Asks,
+    /// Muxers of streams that are at home here.
+    pub(crate) muxings: Muxings,
+    /// HLS players whose sessions were opened here.
+    pub(crate) players: SlotMap<PlayerKey, Arc<crate::hls::Session>>,
+    pub(crate) zipped: web::Zipped,
     connections_max: usize,
     pub(crate) questions: Questions,
     events: Arc<Events>,
@@ -230,6 +251,13 @@ impl Shard {
         let mut state = State {
             id: parts.id,
             rtsp_config: rtsp_config(&parts.settings),
+            rtmp_config: rtmp_config(&parts.settings),
+            http_config: web::config(&parts.settings),
+            web: SecondaryMap::new(),
+            hls_asks: Asks::default(),
+            muxings: Muxings::new(),
+            players: SlotMap::with_key(),
+            zipped: web::Zipped::default(),
             settings: parts.settings,
             registry: parts.registry,
             counters: parts.counters,
@@ -315,6 +343,7 @@ impl Shard {
         self.expire_reordering();
         self.state.enter(Phase::Requests);
         self.resume_requests();
+        self.answer_players();
         if self.state.now >= self.state.next_tick {
             self.state.enter(Phase::Tick);
             // First, so that a tick that panics is not met again in the next turn.
@@ -323,6 +352,7 @@ impl Shard {
         }
         self.state.enter(Phase::Publish);
         self.state.finish_batches();
+        self.answer_players();
         self.state.enter(Phase::Flush);
         self.flush();
         self.state.rearm();
@@ -348,6 +378,8 @@ impl Shard {
             Ask::KickSession(id) => {
                 if let Some(key) = self.state.session_by_id(id) {
                     self.close_session_and_connection(key, "kicked");
+                } else if let Some(key) = self.state.player_by_id(id) {
+                    self.close_player(key, "kicked");
                 }
             }
             Ask::KickConnection(id) => {
@@ -435,6 +467,7 @@ impl State {
         let quiet = self.unread.is_empty()
             && self.unread_datagrams.is_empty()
             && self.resumed.is_empty()
+            && !self.hls_asks.has_ready()
             && !self.dirty_now()
             && !self
                 .listeners
@@ -491,6 +524,8 @@ impl State {
 pub(crate) mod tests {
     use super::{Parts, Shard, State};
     use crate::counters::Counters;
+use crate::hls::ask::Muxings;
+use crate::hls::{Asks, PlayerKey};
     use crate::door::{Door, Events};
     use crate::mesh::{Mesh, ShardId};
     use crate::modules::Modules;

@@ -18,6 +18,11 @@ impl Shard {
             return;
         }
         state.rtsp_config = super::rtsp_config(&settings);
+        state.rtmp_config = super::rtmp_config(&settings);
+        state.http_config = crate::web::config(&settings);
+        if state.settings.http.hls != settings.http.hls {
+            state.close_muxers("the settings of HLS have changed");
+        }
         let before = std::mem::replace(&mut state.settings, settings);
         state.watch(open);
         state.close_listeners(&close);

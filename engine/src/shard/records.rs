@@ -59,8 +59,13 @@ impl State {
             shard: self.id.0,
             connections: connections.collect(),
             sessions: self.sessions.keys().filter_map(|key| self.session_entry(key)).collect(),
-            streams: self.streams.values().map(|s| (Arc::clone(&s.record), self.publisher_of(s))).collect(),
-            muxers: Vec::new(),
+            streams: self
+                .streams
+                .values()
+                .filter(|s| !matches!(s.side, Side::Form(_)))
+                .map(|s| (Arc::clone(&s.record), self.publisher_of(s)))
+                .collect(),
+            muxers: self.muxings.values().map(|muxing| Arc::clone(&muxing.record)).collect(),
         };
         if self.events.push(Event::Census(Box::new(census))) {
             self.census_due = false;
@@ -84,7 +89,7 @@ impl State {
     pub(crate) fn publisher_of(&self, stream: &Stream) -> Option<Id> {
         match &stream.side {
             Side::Home(home) => Some(self.sessions.get(home.publisher?)?.record.id),
-            Side::Replica(_) => None,
+            Side::Replica(_) | Side::Form(_) => None,
         }
     }
 
@@ -125,9 +130,11 @@ impl State {
             self.refresh_session(key);
         }
         for (key, stream) in &self.streams {
-            if due(key.data().as_ffi()) {
-                stream.record.readers.set(stream.readers.len() as u64);
-                stream.record.log_bytes.set(stream.log.bytes() as u64);
+            // Those of its forms count with the stream.
+            if due(key.data().as_ffi()) && !matches!(stream.side, Side::Form(_)) {
+                let (readers, log_bytes) = self.with_forms(key);
+                stream.record.readers.set(readers);
+                stream.record.log_bytes.set(log_bytes);
             }
         }
     }
@@ -161,9 +168,9 @@ impl State {
             counts.inbound_rtp_packets_in_error.add(errors);
             stream.record.inbound_frames_in_error.add(errors);
             counts.inbound_rtp_packets.set(publisher.received_packets);
-            let lost = home.ingest.lost().saturating_sub(publisher.lost_before);
+            let lost = home.input.lost().saturating_sub(publisher.lost_before);
             counts.inbound_rtp_packets_lost.set(lost);
-            counts.inbound_rtp_packets_jitter.set(home.ingest.jitter());
+            counts.inbound_rtp_packets_jitter.set(home.input.jitter());
         }
     }
 }

@@ -281,8 +281,8 @@ impl State {
             self.settings.path(&stream.path).map_or(Duration::ZERO, |path| path.publisher_grace)
         };
         let now = self.now;
+        let read = self.with_forms(key).0 > 0;
         let stream = self.streams.get_mut(key)?;
-        let read = !stream.readers.is_empty();
         let Side::Home(home) = &mut stream.side else { return None };
         if home.publisher != Some(session) {
             return None;

@@ -9,10 +9,10 @@ use crate::settings::Source;
 use crate::stream::flush::{self, Flushed};
 use crate::stream::log::Log;
 use crate::stream::{
-    Batch, CloseReason, Description, Home, Ingest, Replica, Side, Stream, StreamId, StreamKey,
+    Batch, CloseReason, Description, Form, Home, Input, Replica, Side, Stream, StreamId, StreamKey,
 };
 use crate::{limits, rtsp};
-use headwater_protocols::track::Track;
+use headwater_protocols::track::{Elementary, Track};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -51,6 +51,11 @@ impl State {
         Attached::Waiting
     }
 
+    /// The delivery window of a path.
+    pub(crate) fn window(&self, path: &str) -> Duration {
+        self.settings.path(path).map_or(Duration::ZERO, |settings| settings.delivery_window)
+    }
+
     fn add_stream(
         &mut self,
         id: StreamId,
@@ -58,7 +63,7 @@ impl State {
         description: Arc<Description>,
         side: Side,
     ) -> StreamKey {
-        let window = self.settings.path(path).map_or(Duration::ZERO, |settings| settings.delivery_window);
+        let window = self.window(path);
         let record = Arc::new(records::Stream {
             id: id.0,
             path: Arc::clone(path),
@@ -74,7 +79,8 @@ impl State {
         });
         let told = Arc::clone(&record);
         let log = Log::new(self.settings.bounds.stream_log_bytes);
-        let stream = Stream::new(record, description, side, log, window, self.now);
+        let form = description.form;
+        let stream = Stream::new(record, description, form, side, log, window, self.now);
         let key = self.streams.insert(stream);
         self.tell(Event::StreamOpened(told));
         self.streams_by_id.insert(id, key);
@@ -83,9 +89,15 @@ impl State {
     }
 
     /// Forgets a stream. Its readers must be gone.
-    fn remove_stream(&mut self, key: StreamKey) {
+    pub(super) fn remove_stream(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.remove(key) else { return };
-        debug_assert!(stream.readers.is_empty());
+        debug_assert!(stream.readers.is_empty() && stream.forms.is_empty());
+        if let Side::Form(form) = &stream.side {
+            if let Some(other) = self.streams.get_mut(form.of) {
+                other.forms.retain(|form| *form != key);
+            }
+            return;
+        }
         self.streams_by_id.remove(&stream.id);
         self.tell(Event::StreamClosed { id: stream.id.0, shard: self.id.0 });
         if self.streams_by_path.get(&stream.path) == Some(&key) {
@@ -93,6 +105,7 @@ impl State {
         }
         match stream.side {
             Side::Home(_) => self.registry.release(&stream.path),
+            Side::Form(_) => {}
             Side::Replica(replica) => {
                 for waiter in replica.waiters {
                     self.resume(waiter);
@@ -149,16 +162,15 @@ impl State {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let id = stream.id;
         let Side::Home(home) = &mut stream.side else { return };
-        if !home.ingest.has_batch() {
+        if !home.input.has_batch() {
             return;
         }
-        let batch = home.ingest.finish(self.now, &self.counters);
+        let batch = home.input.finish(self.now, &self.counters);
         for shard in &home.subscribers {
             let message = Message::Batch { stream: id, batch: Arc::clone(&batch) };
             self.mesh.send(*shard, message, &self.counters);
         }
-        stream.push(batch, &self.counters);
-        self.mark_dirty(key);
+        self.append(key, &batch);
     }
 
     /// A home of `path` on this shard for a publisher of `tracks`, who has claimed it: a new one, or the one that is
@@ -168,7 +180,8 @@ impl State {
     pub(crate) fn publish(
         &mut self,
         path: &Arc<str>,
-        tracks: Vec<Track>,
+        form: Form,
+        announced: Vec<Elementary>,
         session: SessionKey,
     ) -> Result<Published, Rejection> {
         if self.settings.path(path).is_none_or(|settings| settings.source != Source::Publisher) {
@@ -177,12 +190,13 @@ impl State {
         }
         let known = self.streams_by_path.get(path).copied().filter(|key| self.streams[*key].home().is_some());
         let Some(key) = known else {
-            let key = self.new_home(path, tracks, session)?;
+            let key = self.new_home(path, form, announced, session)?;
             return Ok(Published { stream: key, replaced: None, ended: None });
         };
         let may_override = self.settings.path(path).is_some_and(|settings| settings.publisher_override);
         let stream = &mut self.streams[key];
-        let continues = stream.description.continues_with(&tracks);
+        let tracks: Vec<Track> = announced.iter().map(|one| one.track.clone()).collect();
+        let continues = stream.description.continues_with(form, &tracks);
         let description = Arc::clone(&stream.description);
         let id = stream.id;
         let Side::Home(home) = &mut stream.side else { unreachable!("known is a home") };
@@ -200,13 +214,16 @@ impl State {
             self.counters.publishers_replaced.add(1);
         }
         if !continues {
-            let key_new = self.new_home(path, tracks, session)?;
+            let key_new = self.new_home(path, form, announced, session)?;
             return Ok(Published { stream: key_new, replaced, ended: Some(key) });
         }
         if replaced.is_none() {
             self.counters.publishers_returned.add(1);
         }
-        home.ingest.change_publisher(&tracks);
+        home.input.change_publisher(&tracks);
+        self.interrupt_muxer(id);
+        let Some(stream) = self.streams.get_mut(key) else { unreachable!("known is a stream") };
+        let Side::Home(home) = &mut stream.side else { unreachable!("known is a home") };
         home.publisher = Some(session);
         home.grace_until = None;
         self.registry.set_live(path, Some((id, description)));
@@ -217,7 +234,8 @@ impl State {
     fn new_home(
         &mut self,
         path: &Arc<str>,
-        tracks: Vec<Track>,
+        form: Form,
+        announced: Vec<Elementary>,
         session: SessionKey,
     ) -> Result<StreamKey, Rejection> {
         // The stream's own claim, beside the session's: it outlives the session during the grace time.
@@ -225,12 +243,12 @@ impl State {
             let reason = format!("path \"{path}\" has moved to another shard");
             return Err(Rejection::new(RejectionKind::Unavailable, reason));
         }
-        let ssrcs = tracks.iter().map(|_| rtsp::random::<u32>()).collect();
-        let description = Arc::new(Description::new(path, tracks, ssrcs));
+        let ssrcs = announced.iter().map(|_| rtsp::random::<u32>()).collect();
+        let description = Arc::new(Description::new(path, form, announced, ssrcs));
         let id = self.registry.new_stream_id();
         let home = Home {
             publisher: Some(session),
-            ingest: Ingest::new(&description),
+            input: Input::new(form, &description),
             subscribers: Vec::new(),
             grace_until: None,
         };
@@ -339,6 +357,10 @@ impl Shard {
                     self.close_stream(key, reason);
                 }
             }
+            Message::Mux { stream, request, suffix, reply } => {
+                self.state.muxer_request(stream, request, suffix, reply);
+            }
+            Message::Muxed { ticket, outcome } => self.state.muxed(ticket, *outcome),
             Message::PeerTaken { peer } => self.peer_taken(peer),
             Message::Adopt(moved) => self.adopt(*moved),
             Message::Datagram { peer, rtcp, payload } => self.datagram(peer, rtcp, &payload, true),
@@ -350,8 +372,19 @@ impl Shard {
         let Some(stream) = self.state.streams.get_mut(key) else { return };
         let id = stream.id;
         if let Some(home) = stream.home() {
-            home.ingest.bye();
+            home.input.bye();
             self.state.finish_batch(key);
+        }
+        for form in self.state.streams.get(key).map_or_else(Vec::new, |stream| stream.forms.clone()) {
+            self.close_stream(form, reason);
+        }
+        self.state.end_form(key);
+        if let Some(stream) = self.state.streams.get_mut(key)
+            && stream.home().is_some()
+        {
+            let path = Arc::clone(&stream.path);
+            self.state.close_muxer(id, reason.text());
+            self.close_players(&path, reason.text());
         }
         self.flush_to_the_end(key);
         let Some(stream) = self.state.streams.get_mut(key) else { return };
@@ -410,8 +443,9 @@ impl State {
         self.counters.mesh_batches_received.add(1);
         let Some(key) = self.streams_by_id.get(&id).copied() else { return };
         let Some(stream) = self.streams.get_mut(key) else { return };
-        stream.push(batch, &self.counters);
-        self.mark_dirty(key);
+        if stream.replica().is_some() {
+            self.append(key, &batch);
+        }
     }
 
     /// Another shard wants a stream of ours: it gets what the log holds, and every batch from now on.
@@ -450,7 +484,7 @@ impl State {
         let attached: HashSet<StreamKey> =
             self.sessions.values().filter_map(|session| session.stream).collect();
         for (key, stream) in &mut self.streams {
-            let unread = stream.readers.is_empty();
+            let unread = stream.readers.is_empty() && stream.forms.is_empty();
             let Side::Replica(replica) = &mut stream.side else { continue };
             if !unread || attached.contains(&key) || !replica.waiters.is_empty() {
                 replica.idle_since = None;
@@ -460,6 +494,7 @@ impl State {
                 idle.push((key, stream.id, replica.home));
             }
         }
+        self.drop_idle_forms(&attached);
         for (key, stream, home) in idle {
             self.mesh.send(home, Message::Unsubscribe { stream, from: self.id }, &self.counters);
             self.remove_stream(key);

@@ -18,6 +18,13 @@ impl Shard {
         self.check_connections();
         self.check_sessions();
         self.check_streams();
+        self.end_track_detection();
+        self.check_web();
+        self.check_players();
+        self.state.check_muxers();
+        self.state.expire_hls();
+        self.answer_players();
+        self.state.tick_forms();
         self.state.drop_idle_replicas();
         self.state.close_retired_datagrams();
         self.state.ticks += 1;
@@ -78,6 +85,20 @@ impl Shard {
         }
     }
 
+    /// Timeouts of HTTP connections.
+    fn check_web(&mut self) {
+        let now = self.state.now;
+        let due = |web: &crate::web::Connection| web.poll_timeout().is_some_and(|timeout| timeout <= now);
+        let late: Vec<ConnectionKey> =
+            self.state.web.iter().filter(|(_, web)| due(web)).map(|(key, _)| key).collect();
+        for key in late {
+            if let Some(web) = self.state.web.get_mut(key) {
+                web.handle_timeout(now);
+                self.guarded(key, |shard| shard.drive(key));
+            }
+        }
+    }
+
     fn check_sessions(&mut self) {
         let now = self.state.now;
         let read_timeout = self.state.settings.read_timeout;
@@ -131,13 +152,13 @@ impl Shard {
         let Some(session) = state.sessions.get_mut(key) else { return };
         let (Some(stream), Some(publisher)) = (session.stream, &mut session.publisher) else { return };
         let Some(home) = state.streams.get_mut(stream).and_then(|stream| stream.home()) else { return };
-        let lost = home.ingest.lost();
+        let lost = home.input.lost();
         state.counters.ingest_packets_lost.add(lost.saturating_sub(publisher.lost_seen));
         publisher.lost_seen = lost;
         let tracks = publisher.tracks.len();
         let channels = publisher.channels.clone();
         let reports: Vec<_> = (0..tracks)
-            .filter_map(|track| Some((track, home.ingest.receiver_report(state.now, track)?)))
+            .filter_map(|track| Some((track, home.input.rtp()?.receiver_report(state.now, track)?)))
             .collect();
         let connection = session.connection;
         for (track, report) in reports {
@@ -165,8 +186,8 @@ impl Shard {
             if home.grace_until.is_some_and(|until| until <= now) {
                 orphaned.push(key);
             } else if home.publisher.is_some() {
-                home.ingest.tick(now);
-                if home.ingest.has_batch() {
+                home.input.tick(now);
+                if home.input.has_batch() {
                     ingesting.push(key);
                 }
             }

@@ -6,6 +6,7 @@ use crate::limits;
 use crate::mesh::{Message, ShardId};
 use crate::modules::{Answer, Filtered, Flow, Modules, Raw, Rejection, RejectionKind, Request, Role, WALK};
 use crate::records::Event;
+use crate::{rtmp, web};
 use headwater_protocols::rtsp::message;
 use std::time::Instant;
 
@@ -29,6 +30,8 @@ pub(crate) struct Suspended {
 /// A request as its protocol put it: what the answer refers to.
 pub(crate) enum Asked {
     Rtsp(message::Request),
+    Rtmp(rtmp::Asked),
+    Http(Box<web::Asked>),
 }
 
 /// A connection on its way to another shard, with the request that is to be answered there.
@@ -176,6 +179,8 @@ impl Shard {
     fn complete(&mut self, key: ConnectionKey, request: &Request, asked: Asked, answer: Answer) {
         match asked {
             Asked::Rtsp(rtsp) => self.complete_rtsp(key, request, rtsp, answer),
+            Asked::Rtmp(asked) => self.complete_rtmp(key, request, asked, answer),
+            Asked::Http(asked) => self.complete_web(key, request, *asked, answer),
         }
     }
 
@@ -207,6 +212,9 @@ impl Shard {
         self.guarded(key, |shard| {
             match asked {
                 Asked::Rtsp(request) => shard.rtsp_request(key, request),
+                Asked::Rtmp(asked) => shard.rtmp_request(key, asked),
+                // HTTP connections stay where they were accepted.
+                Asked::Http(_) => {}
             }
             shard.drive(key);
         });
@@ -288,6 +296,7 @@ mod tests {
             peer: crate::net::Peer::new(([127, 0, 0, 1], 1).into()),
             user_agent: None,
             authorization: None,
+            credentials: None,
             query: "".into(),
             user: "".into(),
             kind: crate::records::SessionKind::Plain,

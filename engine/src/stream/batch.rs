@@ -1,13 +1,18 @@
-//! Batches: the units that arrived together, and the forms readers get them in.
+//! Batches: the units that arrived together, in the form readers get them in.
 //!
-//! A batch is stored as interleaved RTP (RFC 2326, section 10.12), one contiguous buffer, since that is what most
-//! readers are sent as it is: `$`, channel, length, packet, and so on. Track `n` has channels `2n` (RTP) and `2n + 1`
-//! (RTCP) for every reader. The datagram form is derived at most once, when the first UDP reader wants it. Both are
-//! immutable and shared by all shards and readers.
+//! - RTP is stored interleaved (RFC 2326, section 10.12), one contiguous buffer, since that is what most readers are sent
+//!   as it is: `$`, channel, length, packet, and so on. Track `n` has channels `2n` (RTP) and `2n + 1` (RTCP) for every
+//!   reader. The datagram form is derived at most once, when the first UDP reader wants it.
+//! - RTMP messages, FLV tags and MPEG-TS packets are stored as they go out, a "packet" being what may not be cut from
+//!   what follows it: all that one unit became.
+//! - Access units are stored as they are; nobody is sent them, other forms are made of them. A "packet" is one unit.
+//!
+//! All are immutable and shared by all shards and readers.
 
 use super::Position;
 use crate::limits;
 use bytes::{BufMut, Bytes, BytesMut};
+use headwater_protocols::unit::AccessUnit;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -45,6 +50,14 @@ impl Mask {
         Mask(self.0 | 0b11 << (2 * track))
     }
 
+    pub(crate) fn all() -> Mask {
+        Mask(u32::MAX)
+    }
+
+    pub(crate) fn has_track(self, track: usize) -> bool {
+        self.has(Channel::rtp(track))
+    }
+
     pub(crate) fn has(self, channel: Channel) -> bool {
         self.0 >> channel.0 & 1 == 1
     }
@@ -57,10 +70,10 @@ impl Mask {
 /// Where a packet lies in its batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PacketAt {
-    /// Of the interleaved header.
+    /// In the batch's buffer; of the interleaved header where there is one.
     offset: u32,
-    /// Of the packet without that header.
-    len: u16,
+    /// Of RTP without that header.
+    len: u32,
     pub(crate) channel: Channel,
 }
 
@@ -76,9 +89,37 @@ pub(crate) struct Batch {
     packets: Box<[PacketAt]>,
     channels: Mask,
     datagrams: OnceLock<Datagrams>,
+    /// With their tracks, where the form is units.
+    units: Box<[(usize, AccessUnit)]>,
 }
 
 impl Batch {
+    /// A batch of access units with their tracks.
+    pub(crate) fn of_units(
+        first: Position,
+        random_access: Option<Position>,
+        published: Instant,
+        units: Vec<(usize, AccessUnit)>,
+    ) -> Batch {
+        let packet =
+            |(track, _): &(usize, AccessUnit)| PacketAt { offset: 0, len: 0, channel: Channel::rtp(*track) };
+        Batch {
+            first,
+            random_access,
+            published,
+            bytes: Bytes::new(),
+            packets: units.iter().map(packet).collect(),
+            channels: Mask::all(),
+            datagrams: OnceLock::new(),
+            units: units.into_boxed_slice(),
+        }
+    }
+
+    /// The units of a batch in that form, with their tracks.
+    pub(crate) fn units(&self) -> &[(usize, AccessUnit)] {
+        &self.units
+    }
+
     /// Position after the last packet.
     pub(crate) fn end(&self) -> Position {
         self.first + self.packets.len() as u64
@@ -106,7 +147,14 @@ impl Batch {
     pub(crate) fn packet(&self, index: usize) -> &[u8] {
         let at = self.packets[index];
         let start = at.offset as usize + INTERLEAVED_HEADER_BYTES;
-        &self.bytes[start..start + usize::from(at.len)]
+        &self.bytes[start..start + at.len as usize]
+    }
+
+    /// The same as a slice of the batch that may be kept.
+    pub(crate) fn packet_bytes(&self, index: usize) -> Bytes {
+        let at = self.packets[index];
+        let start = at.offset as usize + INTERLEAVED_HEADER_BYTES;
+        self.bytes.slice(start..start + at.len as usize)
     }
 
     /// The packet that byte `offset` of the interleaved form lies in.
@@ -121,7 +169,9 @@ impl Batch {
 
     /// What a log is charged for holding this batch.
     pub(crate) fn cost(&self) -> usize {
-        self.bytes.len() + self.packets.len() * size_of::<PacketAt>() + size_of::<Batch>()
+        let units: usize =
+            self.units.iter().map(|(_, unit)| unit.bytes() + size_of::<(usize, AccessUnit)>()).sum();
+        self.bytes.len() + self.packets.len() * size_of::<PacketAt>() + size_of::<Batch>() + units
     }
 }
 
@@ -221,9 +271,20 @@ impl BatchBuilder {
         self.bytes.put_u8(channel.0);
         self.bytes.put_u16(len);
         self.bytes.put_slice(packet);
-        self.packets.push(PacketAt { offset: offset as u32, len, channel });
+        self.packets.push(PacketAt { offset: offset as u32, len: u32::from(len), channel });
         self.channels |= 1 << channel.0;
         &mut self.bytes[offset + INTERLEAVED_HEADER_BYTES..]
+    }
+
+    /// Adds what `write` appends as one packet without interleaved header. What appends nothing is no packet.
+    pub(crate) fn append(&mut self, channel: Channel, write: impl FnOnce(&mut BytesMut)) {
+        let offset = self.bytes.len();
+        write(&mut self.bytes);
+        let len = self.bytes.len() - offset;
+        if len > 0 {
+            self.packets.push(PacketAt { offset: offset as u32, len: len as u32, channel });
+            self.channels |= 1 << channel.0;
+        }
     }
 
     /// Ends the batch. The next one starts with room for as much.
@@ -242,6 +303,7 @@ impl BatchBuilder {
             packets: std::mem::replace(&mut self.packets, Vec::with_capacity(room)).into_boxed_slice(),
             channels: Mask(std::mem::take(&mut self.channels)),
             datagrams: OnceLock::new(),
+            units: Box::default(),
         }
     }
 }

@@ -341,7 +341,7 @@ mod tests {
     use bytes::BytesMut;
     use headwater_protocols::rtp::{Packet, Rewrite, Sequence, Ticks, write_header};
     use headwater_protocols::sdp::{self, SessionDescription};
-    use headwater_protocols::track::Track;
+    use headwater_protocols::track::{Elementary, Track};
     use std::time::{Duration, Instant};
 
     fn tracks() -> Vec<Track> {
@@ -349,6 +349,10 @@ mod tests {
                     m=audio 0 RTP/AVP 0\r\n";
         let description = SessionDescription::parse(text.as_bytes()).expect("valid");
         sdp::tracks(&description).expect("two tracks").into_iter().map(|(track, _)| track).collect()
+    }
+
+    fn announced() -> Vec<Elementary> {
+        tracks().into_iter().map(|track| Elementary { track, configuration: None }).collect()
     }
 
     fn packet(payload_type: u8, sequence: u16, ticks: u32, ssrc: u32, payload: &[u8]) -> BytesMut {
@@ -361,7 +365,7 @@ mod tests {
 
     #[test]
     fn numbering_goes_on_over_a_change_of_publisher() {
-        let description = Description::new("x", tracks(), vec![11, 22]);
+        let description = Description::new("x", super::super::Form::Rtp, announced(), vec![11, 22]);
         let mut ingest = Ingest::new(&description);
         let counters = Counters::default();
         let start = Instant::now();
@@ -382,7 +386,7 @@ mod tests {
 
     #[test]
     fn the_random_access_point_is_the_units_first_packet() {
-        let description = Description::new("x", tracks(), vec![11, 22]);
+        let description = Description::new("x", super::super::Form::Rtp, announced(), vec![11, 22]);
         let mut ingest = Ingest::new(&description);
         let now = Instant::now();
         let counters = Counters::default();
@@ -399,7 +403,7 @@ mod tests {
 
     #[test]
     fn foreign_and_broken_packets_are_refused() {
-        let description = Description::new("x", tracks(), vec![11, 22]);
+        let description = Description::new("x", super::super::Form::Rtp, announced(), vec![11, 22]);
         let mut ingest = Ingest::new(&description);
         let now = Instant::now();
         assert_eq!(ingest.rtp(now, 0, &packet(97, 1, 0, 5, &[0x65])), Err(Refused::PayloadType));

@@ -2,7 +2,9 @@
 //!
 //! - [`batch`]: units that arrived together, in the form they are sent.
 //! - [`log`]: a stream's bounded ring of recent batches; readers are cursors into it.
-//! - [`ingest`]: what a publisher's packets go through once: numbering, timing, random access points.
+//! - [`input`]: what a publisher brings. [`ingest`]: what its RTP packets go through once: numbering, timing, random
+//!   access points.
+//! - [`form`]: the same stream in another form, as a stream beside it.
 //! - [`reader`]: a cursor and where it sends to. [`flush`]: the loop that sends what is due.
 //!
 //! A stream has a home shard, where its publisher lives, and replicas on the shards that have readers. Positions are
@@ -10,7 +12,9 @@
 
 pub(crate) mod batch;
 pub(crate) mod flush;
+pub(crate) mod form;
 pub(crate) mod ingest;
+pub(crate) mod input;
 pub(crate) mod log;
 pub(crate) mod reader;
 
@@ -20,7 +24,9 @@ use crate::records;
 use crate::shard::{ConnectionKey, SessionKey};
 use batch::Channel;
 use bytes::Bytes;
-use headwater_protocols::{sdp, track::Track};
+use headwater_protocols::codec::Configuration;
+use headwater_protocols::sdp;
+use headwater_protocols::track::{Elementary, Track};
 use reader::Flow;
 use slotmap::DenseSlotMap;
 use std::sync::Arc;
@@ -28,7 +34,9 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 pub(crate) use batch::Batch;
+pub(crate) use form::{Form, Maker};
 pub(crate) use ingest::Ingest;
+pub(crate) use input::Input;
 pub(crate) use log::Log;
 pub(crate) use reader::{Reader, ReaderKey};
 
@@ -69,7 +77,11 @@ impl CloseReason {
 #[derive(Debug)]
 pub(crate) struct Description {
     pub(crate) tracks: Vec<Track>,
-    /// The session description for readers (RFC 8866).
+    /// What the publisher announced of the decoders, by track.
+    pub(crate) configurations: Vec<Option<Arc<Configuration>>>,
+    /// What the publisher brings: RTP or units.
+    pub(crate) form: Form,
+    /// The session description for readers over RTP (RFC 8866), of the tracks that RTP can carry.
     pub(crate) sdp: Box<str>,
     /// Synchronisation source of each track, chosen by the server and kept across publishers.
     pub(crate) ssrcs: Vec<u32>,
@@ -78,15 +90,19 @@ pub(crate) struct Description {
 }
 
 impl Description {
-    pub(crate) fn new(path: &str, tracks: Vec<Track>, ssrcs: Vec<u32>) -> Description {
-        debug_assert_eq!(tracks.len(), ssrcs.len());
+    pub(crate) fn new(path: &str, form: Form, announced: Vec<Elementary>, ssrcs: Vec<u32>) -> Description {
+        debug_assert_eq!(announced.len(), ssrcs.len());
+        let (tracks, configurations): (Vec<_>, Vec<_>) =
+            announced.into_iter().map(|one| (one.track, one.configuration)).unzip();
         let sdp = sdp::describe(path, &tracks).into_boxed_str();
-        Description { tracks, sdp, ssrcs, readers: AtomicUsize::new(0) }
+        Description { tracks, configurations, form, sdp, ssrcs, readers: AtomicUsize::new(0) }
     }
 
-    /// Whether readers of this stream can go on with a publisher of `tracks`.
-    pub(crate) fn continues_with(&self, tracks: &[Track]) -> bool {
-        self.tracks.len() == tracks.len() && self.tracks.iter().zip(tracks).all(|(a, b)| a.continues(b))
+    /// Whether readers of this stream can go on with a publisher of `tracks` in that form.
+    pub(crate) fn continues_with(&self, form: Form, tracks: &[Track]) -> bool {
+        self.form == form
+            && self.tracks.len() == tracks.len()
+            && self.tracks.iter().zip(tracks).all(|(a, b)| a.continues(b))
     }
 }
 
@@ -94,7 +110,7 @@ impl Description {
 pub(crate) struct Home {
     /// The session that publishes now; `None` during the grace time.
     pub(crate) publisher: Option<SessionKey>,
-    pub(crate) ingest: Ingest,
+    pub(crate) input: Input,
     /// Shards that get every batch.
     pub(crate) subscribers: Vec<ShardId>,
     /// When readers without a publisher are given up.
@@ -115,6 +131,17 @@ pub(crate) struct Replica {
 pub(crate) enum Side {
     Home(Box<Home>),
     Replica(Replica),
+    /// A form of another stream of this shard.
+    Form(FormSide),
+}
+
+/// A form's side of a stream.
+pub(crate) struct FormSide {
+    /// The stream whose batches it is made of.
+    pub(crate) of: StreamKey,
+    pub(crate) maker: Maker,
+    /// Since when nobody has wanted it.
+    pub(crate) idle_since: Option<Instant>,
 }
 
 /// A stream on one shard.
@@ -123,7 +150,10 @@ pub(crate) struct Stream {
     pub(crate) path: Arc<str>,
     pub(crate) record: Arc<records::Stream>,
     pub(crate) description: Arc<Description>,
+    pub(crate) form: Form,
     pub(crate) side: Side,
+    /// Streams of this shard that are forms of this one.
+    pub(crate) forms: Vec<StreamKey>,
     pub(crate) log: Log,
     pub(crate) readers: DenseSlotMap<ReaderKey, Reader>,
     /// Delivery window: at most one write per reader in this time. Zero sends at once.
@@ -138,26 +168,36 @@ pub(crate) struct Stream {
     pub(crate) due: bool,
     /// Listed in the shard's `dirty`.
     pub(crate) dirty: bool,
-    /// The newest sender report of each track.
+    /// A muxer is fed with it.
+    pub(crate) is_muxed: bool,
+    /// No muxer can be made of it.
+    pub(crate) is_unmuxable: bool,
+    /// The newest sender report of each track, where the form is RTP.
     reports: Vec<Option<Bytes>>,
+    /// The newest decoder configuration of each track, where the form is units.
+    configurations: Vec<Option<Arc<Configuration>>>,
 }
 
 impl Stream {
     pub(crate) fn new(
         record: Arc<records::Stream>,
         description: Arc<Description>,
+        form: Form,
         side: Side,
         log: Log,
         window: Duration,
         now: Instant,
     ) -> Stream {
         let reports = vec![None; description.tracks.len()];
+        let configurations = description.configurations.clone();
         Stream {
             id: StreamId(record.id),
             path: Arc::clone(&record.path),
             record,
             description,
+            form,
             side,
+            forms: Vec::new(),
             log,
             readers: DenseSlotMap::with_key(),
             window,
@@ -166,7 +206,10 @@ impl Stream {
             ingesting: false,
             due: false,
             dirty: false,
+            is_muxed: false,
+            is_unmuxable: false,
             reports,
+            configurations,
         }
     }
 
@@ -185,12 +228,31 @@ impl Stream {
     /// Appends a batch to the log.
     pub(crate) fn push(&mut self, batch: Arc<Batch>, counters: &Counters) {
         for (track, report) in self.reports.iter_mut().enumerate() {
-            if batch.channels().has(Channel::rtcp(track)) {
+            if self.form == Form::Rtp && batch.channels().has(Channel::rtcp(track)) {
                 let found = batch.packets().iter().rposition(|at| at.channel == Channel::rtcp(track));
                 *report = found.map(|index| Bytes::copy_from_slice(batch.packet(index)));
             }
         }
+        for (track, unit) in batch.units() {
+            if let (Some(configuration), Some(known)) =
+                (&unit.configuration, self.configurations.get_mut(*track))
+                && !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, configuration))
+            {
+                *known = Some(Arc::clone(configuration));
+            }
+        }
         self.log.push(batch, counters);
+    }
+
+    /// What is known of the tracks now: from their announcement, and from the units so far.
+    pub(crate) fn known(&self) -> Vec<Elementary> {
+        let tracks = self.description.tracks.iter().zip(&self.configurations);
+        tracks
+            .map(|(track, configuration)| Elementary {
+                track: track.clone(),
+                configuration: configuration.clone(),
+            })
+            .collect()
     }
 
     /// The newest sender report of a track, as readers were sent it.
@@ -201,14 +263,21 @@ impl Stream {
     pub(crate) fn home(&mut self) -> Option<&mut Home> {
         match &mut self.side {
             Side::Home(home) => Some(home),
-            Side::Replica(_) => None,
+            Side::Replica(_) | Side::Form(_) => None,
         }
     }
 
     pub(crate) fn replica(&mut self) -> Option<&mut Replica> {
         match &mut self.side {
-            Side::Home(_) => None,
+            Side::Home(_) | Side::Form(_) => None,
             Side::Replica(replica) => Some(replica),
+        }
+    }
+
+    pub(crate) fn form_side(&mut self) -> Option<&mut FormSide> {
+        match &mut self.side {
+            Side::Home(_) | Side::Replica(_) => None,
+            Side::Form(form) => Some(form),
         }
     }
 }

@@ -103,6 +103,24 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// A reader that has got nothing yet.
+    pub(crate) fn new(session: SessionKey, sink: Sink, mask: Mask, cursor: Position, flow: Flow) -> Reader {
+        Reader {
+            session,
+            sink,
+            flow,
+            cursor,
+            catching_up: true,
+            trains_sent: 0,
+            mask,
+            sent_bytes: 0,
+            sent_packets: 0,
+            sent_reports: 0,
+            discarded: 0,
+            skips: 0,
+        }
+    }
+
     /// Ends the pause of a datagram reader that is behind.
     pub(crate) fn lift_pace(&mut self) {
         if let Sink::Datagrams(sink) = &mut self.sink {
