@@ -259,6 +259,14 @@ pub struct Histograms {
     pub rtsp_udp_latency_seconds: Histogram,
     /// The same for RTSP over TLS.
     pub rtsps_latency_seconds: Histogram,
+    /// The same for RTMP.
+    pub rtmp_latency_seconds: Histogram,
+    /// The same for RTMP over TLS.
+    pub rtmps_latency_seconds: Histogram,
+    /// The same for streams without end over HTTP.
+    pub http_latency_seconds: Histogram,
+    /// The same over TLS.
+    pub https_latency_seconds: Histogram,
 }
 
 impl Default for Histograms {
@@ -270,6 +278,10 @@ impl Default for Histograms {
             rtsp_tcp_latency_seconds: Histogram::new(LATENCY_BOUNDS),
             rtsp_udp_latency_seconds: Histogram::new(LATENCY_BOUNDS),
             rtsps_latency_seconds: Histogram::new(LATENCY_BOUNDS),
+            rtmp_latency_seconds: Histogram::new(LATENCY_BOUNDS),
+            rtmps_latency_seconds: Histogram::new(LATENCY_BOUNDS),
+            http_latency_seconds: Histogram::new(LATENCY_BOUNDS),
+            https_latency_seconds: Histogram::new(LATENCY_BOUNDS),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! ├── shard     one thread's state and loop: connections, sessions, streams, housekeeping
 //! ├── stream    batches, log, cursors, ingest, flush
 //! ├── rtsp      RTSP sessions between connections and streams; rtmp the same for RTMP
-//! ├── web       requests on the HTTP listener    ├── http  HTTP connections    ├── hls  muxers and players
+//! ├── web       requests on the HTTP listener    ├── hls  muxers and players
 //! ├── modules   the walk of a request, and the modules that take part
 //! ├── mesh      rings between shards        ├── registry  which shard is home to which path
 //! ├── net       sockets and system calls    ├── runtime   glommio and io_uring, nowhere else
@@ -18,8 +18,8 @@
 pub mod access;
 pub mod counters;
 mod door;
-mod http;
 mod hls;
+mod http;
 pub mod limits;
 mod listeners;
 mod mesh;

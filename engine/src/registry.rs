@@ -24,7 +24,7 @@ struct Listed {
 }
 
 /// A published path.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Live {
     pub(crate) stream: StreamId,
     pub(crate) home: ShardId,
@@ -177,8 +177,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::{Claim, Registry};
-    use crate::hls::Session;
-use crate::mesh::ShardId;
+    use crate::mesh::ShardId;
     use std::sync::Arc;
 
     #[test]

@@ -41,6 +41,11 @@ fn codec_streams() {
 }
 
 #[test]
+fn depacketize() {
+    run("depacketize");
+}
+
+#[test]
 fn flv_file() {
     run("flv_file");
 }
@@ -51,6 +56,21 @@ fn flv_message() {
 }
 
 #[test]
+fn hls_muxer() {
+    run("hls_muxer");
+}
+
+#[test]
+fn hls_request() {
+    run("hls_request");
+}
+
+#[test]
+fn mp4_boxes() {
+    run("mp4_boxes");
+}
+
+#[test]
 fn mpegts_demuxer() {
     run("mpegts_demuxer");
 }
@@ -58,11 +78,6 @@ fn mpegts_demuxer() {
 #[test]
 fn mpegts_psi() {
     run("mpegts_psi");
-}
-
-#[test]
-fn depacketize() {
-    run("depacketize");
 }
 
 #[test]
@@ -131,18 +146,6 @@ fn sdp() {
 }
 
 #[test]
-fn hls_muxer() {
-    run("hls_muxer");
-}
-
-#[test]
-fn hls_request() {
-    run("hls_request");
-}
-
-#[test]
-fn mp4_boxes() {
-    run("mp4_boxes");
 fn websocket() {
     run("websocket");
 }

@@ -265,6 +265,11 @@ impl Machine {
         }
     }
 
+    /// Whether the connection carries several exchanges at a time, so that none can take it over.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.version, Version::Two(_))
+    }
+
     /// Ends the connection when the exchanges under way are over. [`Machine::advance`] follows.
     pub(crate) fn shut_down(&mut self, now: Instant) {
         match &mut self.version {

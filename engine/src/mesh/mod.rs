@@ -192,7 +192,6 @@ impl Mesh {
 mod tests {
     use super::{Mesh, Message, ShardId};
     use crate::counters::Counters;
-use crate::hls::{Outcome, Reply};
     use crate::limits;
     use crate::runtime::wake::Wake;
     use crate::stream::StreamId;

@@ -164,7 +164,9 @@ impl Connection {
 
     /// Whether something waits for the kernel.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.machine_blocked || !self.queue.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+        self.machine_blocked
+            || !self.queue.is_empty()
+            || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
     /// Sends, or queues behind what waits already.

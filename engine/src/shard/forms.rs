@@ -165,7 +165,10 @@ impl State {
         let now = self.now;
         let mut idle = Vec::new();
         for (key, stream) in &mut self.streams {
-            let wanted = !stream.readers.is_empty() || !stream.forms.is_empty() || attached.contains(&key);
+            let wanted = !stream.readers.is_empty()
+                || !stream.forms.is_empty()
+                || stream.is_muxed
+                || attached.contains(&key);
             let Some(side) = stream.form_side() else { continue };
             if wanted {
                 side.idle_since = None;

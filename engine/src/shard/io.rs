@@ -568,7 +568,9 @@ impl Shard {
     fn drive_rtsp(&mut self, key: ConnectionKey) -> bool {
         loop {
             let Some(connection) = self.state.connections.get_mut(key) else { return false };
-            let Some(event) = connection.machine.rtsp().and_then(|server| server.poll_event()) else { return true };
+            let Some(event) = connection.machine.rtsp().and_then(|server| server.poll_event()) else {
+                return true;
+            };
             match event {
                 ServerEvent::Interleaved { channel, payload } => self.interleaved(key, channel, &payload),
                 ServerEvent::Request(request) => self.rtsp_request(key, request),

@@ -21,9 +21,9 @@ mod tick;
 pub(crate) mod walk;
 
 use crate::counters::Counters;
+use crate::door::{Ask, Events, Inbox};
 use crate::hls::ask::Muxings;
 use crate::hls::{Asks, PlayerKey};
-use crate::door::{Ask, Events, Inbox};
 use crate::limits;
 use crate::mesh::{Mesh, ShardId};
 use crate::modules::{MakeModules, Modules, Role, ServerState};
@@ -166,7 +166,7 @@ pub(crate) struct State {
     pub(crate) rtmp_config: Arc<rtmp::server::Config>,
     pub(crate) http_config: Arc<crate::http::Config>,
     /// The machines of HTTP connections.
-    pub(crate) web: SecondaryMap<ConnectionKey, Box<web::Connection>>,
+    pub(crate) web: web::Connections,
     /// Requests for HLS that wait for their answer.
     pub(crate) hls_asks: Asks,
     /// Muxers of streams that are at home here.
@@ -524,8 +524,6 @@ impl State {
 pub(crate) mod tests {
     use super::{Parts, Shard, State};
     use crate::counters::Counters;
-use crate::hls::ask::Muxings;
-use crate::hls::{Asks, PlayerKey};
     use crate::door::{Door, Events};
     use crate::mesh::{Mesh, ShardId};
     use crate::modules::Modules;

@@ -89,12 +89,7 @@ impl State {
 
     /// Sends a reader its greeting and puts it into its stream at the last random access point.
     pub(crate) fn start_on_connection(&mut self, key: SessionKey, greeting: Bytes) {
-        let now = self.now;
-        let Some((connection, stream_key)) =
-            self.sessions.get(key).and_then(|session| Some((session.connection?, session.stream?)))
-        else {
-            return;
-        };
+        let Some(connection) = self.sessions.get(key).and_then(|session| session.connection) else { return };
         if self.send(connection, greeting).is_err() {
             // The next send finds out again, and closes it.
             return;
@@ -105,6 +100,13 @@ impl State {
         } else {
             Sink::Tcp { fd: found.fd(), connection, channels: None }
         };
+        self.start_reader_at(key, sink);
+    }
+
+    /// Puts a reader into its stream at the last random access point.
+    pub(crate) fn start_reader_at(&mut self, key: SessionKey, sink: Sink) {
+        let now = self.now;
+        let Some(stream_key) = self.sessions.get(key).and_then(|session| session.stream) else { return };
         let Some(stream) = self.streams.get_mut(stream_key) else { return };
         let (cursor, flow) = match stream.log.random_access() {
             Some(position) => (position, Flow::Flowing),

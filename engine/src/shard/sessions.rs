@@ -10,6 +10,7 @@ use crate::mesh::Message;
 use crate::modules::{Request, Role};
 use crate::net::Peer;
 use crate::records::{self, Event, Id};
+use crate::stream::reader::Sink;
 use crate::stream::{CloseReason, Reader, ReaderKey, Side, StreamKey};
 use headwater_protocols::rtsp::session as machine;
 use headwater_protocols::rtsp::session::TrackTransport;
@@ -259,7 +260,11 @@ impl State {
 
     fn remove_reader(&mut self, session: &Session) -> Option<Reader> {
         let stream = self.streams.get_mut(session.stream?)?;
-        stream.readers.remove(session.reader?)
+        let reader = stream.readers.remove(session.reader?)?;
+        if let Sink::Body { connection, exchange } = reader.sink {
+            self.finish_body(connection, exchange);
+        }
+        Some(reader)
     }
 
     /// Lets go of a publisher's sockets and of its path. Returns the stream when it has to be closed.

@@ -316,8 +316,8 @@ impl Shard {
             stream.next_flush = state.now + stream.window;
         }
         stream.go_on_at = None;
-        let (connections, datagrams) = (&mut state.connections, &state.datagrams);
-        let flushed = flush::flush(stream, state.now, everyone, connections, datagrams, &state.counters);
+        let (connections, web, datagrams) = (&mut state.connections, &mut state.web, &state.datagrams);
+        let flushed = flush::flush(stream, state.now, everyone, connections, web, datagrams, &state.counters);
         if state.streams.get(key).is_some_and(|stream| stream.due) {
             // The others still wait for the window to pass.
             state.list_dirty(key);
@@ -332,6 +332,9 @@ impl Shard {
         for connection in flushed.failed {
             self.close_connection(connection, "the connection failed");
         }
+        for connection in flushed.pushed {
+            self.guarded(connection, |shard| shard.drive(connection));
+        }
         for ports in flushed.datagrams_blocked {
             self.state.watch_datagrams_writable(ports);
         }
@@ -342,7 +345,7 @@ impl Shard {
 
     pub(crate) fn mesh_message(&mut self, message: Message) {
         match message {
-            Message::Batch { stream, batch } => self.state.replicate(stream, batch),
+            Message::Batch { stream, batch } => self.state.replicate(stream, &batch),
             Message::Subscribe { stream, from } => self.state.subscribe(stream, from),
             Message::Unsubscribe { stream, from } => {
                 if let Some(stream) = self.state.stream_by_id(stream)
@@ -439,12 +442,12 @@ impl State {
         self.streams.get_mut(key)
     }
 
-    fn replicate(&mut self, id: StreamId, batch: Arc<Batch>) {
+    fn replicate(&mut self, id: StreamId, batch: &Arc<Batch>) {
         self.counters.mesh_batches_received.add(1);
         let Some(key) = self.streams_by_id.get(&id).copied() else { return };
         let Some(stream) = self.streams.get_mut(key) else { return };
         if stream.replica().is_some() {
-            self.append(key, &batch);
+            self.append(key, batch);
         }
     }
 

@@ -6,15 +6,17 @@
 //! queued on its connection.
 
 use super::batch::{Batch, Channel, INTERLEAVED_HEADER_BYTES, Mask, PacketAt};
+use super::form::Framing;
 use super::log::Log;
 use super::reader::{DatagramSink, Flow, Reader, Sink};
-use super::{Position, Stream};
+use super::{Form, Position, Stream};
 use crate::counters::Counters;
 use crate::limits;
 use crate::net::{tcp, udp};
 use crate::shard::ConnectionKey;
 use crate::shard::connection::Connections;
 use crate::shard::datagrams::{DatagramSockets, PortsKey};
+use crate::web;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::time::Instant;
@@ -26,6 +28,8 @@ pub(crate) struct Flushed {
     pub(crate) blocked: Vec<(ConnectionKey, Bytes)>,
     /// Connections that failed; their sessions are to be closed.
     pub(crate) failed: Vec<ConnectionKey>,
+    /// HTTP/2 connections that were given something to write.
+    pub(crate) pushed: Vec<ConnectionKey>,
     /// Shared datagram sockets that are full.
     pub(crate) datagrams_blocked: Vec<PortsKey>,
     /// When readers that are behind want to go on.
@@ -280,6 +284,7 @@ pub(crate) fn flush(
     now: Instant,
     everyone: bool,
     connections: &mut Connections,
+    web: &mut web::Connections,
     datagrams: &DatagramSockets,
     counters: &Counters,
 ) -> Flushed {
@@ -290,7 +295,7 @@ pub(crate) fn flush(
     let mut trains = Trains::new();
     let mut scratch = Vec::new();
     let log = &stream.log;
-    let mut latency = Latency::new(log, counters);
+    let mut latency = Latency::new(log, stream.form, counters);
     counters.flushes.add(1);
     for reader in stream.readers.values_mut() {
         if !(everyone || reader.catching_up) || !ready(reader, log, now, counters) {
@@ -311,6 +316,16 @@ pub(crate) fn flush(
                 if reader.catching_up && reader.flow == Flow::Flowing {
                     flushed.go_on(now);
                 }
+            }
+            Sink::Body { .. } => {
+                plain.gather(log, reader.cursor, reader.mask);
+                if plain.bytes == 0 {
+                    reader.cursor = plain.end;
+                } else {
+                    latency.note(&reader.sink);
+                    push_body(reader, &plain, web, &mut flushed, counters);
+                }
+                reader.catching_up = reader.cursor < log.end();
             }
             Sink::Datagrams(sink) => {
                 if let Some(until) = sink.paced_until.filter(|until| *until > now) {
@@ -340,6 +355,7 @@ pub(crate) fn flush(
 struct Latency<'a> {
     published: Option<Instant>,
     counters: &'a Counters,
+    form: Form,
     /// Readers since the clock was read, per transport.
     since: [u64; 3],
     readers: u64,
@@ -348,16 +364,16 @@ struct Latency<'a> {
 impl<'a> Latency<'a> {
     const CLOCK_EVERY: u64 = 16;
 
-    fn new(log: &Log, counters: &'a Counters) -> Latency<'a> {
+    fn new(log: &Log, form: Form, counters: &'a Counters) -> Latency<'a> {
         let published = log.batches().next_back().map(|batch| batch.published);
-        Latency { published, counters, since: [0; 3], readers: 0 }
+        Latency { published, counters, form, since: [0; 3], readers: 0 }
     }
 
     #[inline]
     fn note(&mut self, sink: &Sink) {
         let transport = match sink {
             Sink::Tcp { .. } => 0,
-            Sink::Tls { .. } => 1,
+            Sink::Tls { .. } | Sink::Body { .. } => 1,
             Sink::Datagrams(_) => 2,
         };
         self.since[transport] += 1;
@@ -371,11 +387,23 @@ impl<'a> Latency<'a> {
         let Some(published) = self.published else { return };
         let seconds = published.elapsed().as_secs_f64();
         let histograms = &self.counters.histograms;
-        let of = [
-            &histograms.rtsp_tcp_latency_seconds,
-            &histograms.rtsps_latency_seconds,
-            &histograms.rtsp_udp_latency_seconds,
-        ];
+        let of = match self.form {
+            Form::Rtp | Form::Units => [
+                &histograms.rtsp_tcp_latency_seconds,
+                &histograms.rtsps_latency_seconds,
+                &histograms.rtsp_udp_latency_seconds,
+            ],
+            Form::Flv { framing: Framing::Chunks, .. } => [
+                &histograms.rtmp_latency_seconds,
+                &histograms.rtmps_latency_seconds,
+                &histograms.rtmp_latency_seconds,
+            ],
+            Form::Flv { .. } | Form::MpegTs => [
+                &histograms.http_latency_seconds,
+                &histograms.https_latency_seconds,
+                &histograms.http_latency_seconds,
+            ],
+        };
         for (histogram, readers) in of.iter().zip(&mut self.since) {
             if *readers > 0 {
                 histogram.observe(seconds, std::mem::take(readers));
@@ -462,6 +490,37 @@ fn send_interleaved(
     if connection.is_blocked() && reader.flow == Flow::Flowing {
         reader.flow = Flow::Blocked;
         flushed.blocked.push((key, Bytes::new()));
+    }
+}
+
+/// Hands a reader's bytes to its HTTP/2 connection, as slices of the log. What does not fit is due again when there is room.
+fn push_body(
+    reader: &mut Reader,
+    gathered: &Gathered<'_>,
+    web: &mut web::Connections,
+    flushed: &mut Flushed,
+    counters: &Counters,
+) {
+    let Sink::Body { connection, exchange } = reader.sink else { return };
+    let Some(web) = web.get_mut(connection) else { return };
+    for span in &gathered.spans {
+        let bytes = span.batch.bytes().slice(span.batch.offset(span.from)..span.batch.offset(span.to));
+        let len = bytes.len() as u64;
+        if !web.push(exchange, bytes) {
+            counters.egress_blocked.add(1);
+            reader.flow = Flow::Blocked;
+            break;
+        }
+        counters.egress_bytes.add(len);
+        reader.sent_bytes += len;
+        reader.sent_packets += (span.to - span.from) as u64;
+        reader.cursor = span.batch.first + span.to as u64;
+    }
+    if reader.flow == Flow::Flowing {
+        reader.cursor = gathered.end;
+    }
+    if !flushed.pushed.contains(&connection) {
+        flushed.pushed.push(connection);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Position;
 use super::batch::Mask;
+use crate::http::ExchangeId;
 use crate::net::address::Destination;
 use crate::net::udp::Source;
 use crate::shard::datagrams::PortsKey;
@@ -77,6 +78,11 @@ pub(crate) enum Sink {
         channels: ChannelMap,
     },
     Datagrams(Box<DatagramSink>),
+    /// The body of a response on an HTTP/2 connection, which carries others beside it.
+    Body {
+        connection: ConnectionKey,
+        exchange: ExchangeId,
+    },
 }
 
 /// One session's reading of one stream.
@@ -130,7 +136,9 @@ impl Reader {
 
     pub(crate) fn connection(&self) -> Option<ConnectionKey> {
         match &self.sink {
-            Sink::Tcp { connection, .. } | Sink::Tls { connection, .. } => Some(*connection),
+            Sink::Tcp { connection, .. } | Sink::Tls { connection, .. } | Sink::Body { connection, .. } => {
+                Some(*connection)
+            }
             Sink::Datagrams(_) => None,
         }
     }

@@ -12,8 +12,8 @@ use crate::limits::FLV_HEADER_BYTES_MAX;
 use bytes::{Bytes, BytesMut};
 
 const FILE_HEADER_BYTES: usize = 9;
-const TAG_HEADER_BYTES: usize = 11;
-const PREVIOUS_TAG_SIZE_BYTES: usize = 4;
+pub const TAG_HEADER_BYTES: usize = 11;
+pub const PREVIOUS_TAG_SIZE_BYTES: usize = 4;
 /// The most a tag's size field can say.
 pub const BODY_BYTES_MAX: usize = 0xFF_FFFF;
 /// Set in the type of an encrypted tag.
