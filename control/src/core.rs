@@ -12,6 +12,7 @@ use crate::hooks::HookCounters;
 use crate::http::counters::HttpCounters;
 use crate::keyring::Keyring;
 use crate::logs::Logs;
+use crate::media_tls::{self, MediaTls};
 use crate::metrics::ReloadCounters;
 use crate::persist;
 use crate::ports::Ports;
@@ -112,7 +113,7 @@ impl Core {
     /// A core without file and listeners, for tests of the parts that need one.
     #[cfg(test)]
     pub(crate) fn for_tests(engine: Engine, mut configuration: Configuration) -> Core {
-        configuration.global.rtsp = false;
+        (configuration.global.rtsp, configuration.global.rtmp, configuration.global.hls) = (false, false, false);
         let configuration = Arc::new(configuration);
         let parts = Parts {
             settings: Settings::default(),
@@ -145,7 +146,7 @@ impl Core {
         let mut parts = self.parts.lock().await;
         let change = parts.ports.prepare(self, &configuration.global).await.map_err(ChangeError::Failed)?;
         parts.ports.commit(change);
-        self.keyring.retain(&parts.ports.certificates(rtsps_files(&configuration)));
+        self.keyring.retain(&parts.ports.certificates(media_tls::files(&configuration)));
         Ok(())
     }
 
@@ -293,7 +294,7 @@ impl Core {
         }
         let result = self.put_differences_in_force(parts, &before, after).await;
         let in_force = if result.is_ok() { after } else { &before };
-        self.keyring.retain(&parts.ports.certificates(rtsps_files(in_force)));
+        self.keyring.retain(&parts.ports.certificates(media_tls::files(in_force)));
         result?;
         parts.watch_files(&self.keyring);
         if before.global.shards != after.global.shards {
@@ -349,8 +350,8 @@ impl Core {
         let (core, now) = (Arc::clone(self), parts.settings.clone());
         let (before, after) = (Arc::clone(before), Arc::clone(after));
         let made = elsewhere(move || {
-            let tls = rtsps_certificate(&core.keyring, &after)?;
-            engine_settings::of(&after, tls, Some((&before, &now)))
+            let tls = MediaTls::read(&core.keyring, &after)?;
+            engine_settings::of(&after, &tls, Some((&before, &now)))
         });
         Ok(made.await??)
     }
@@ -395,26 +396,6 @@ impl Parts {
 /// Runs what may block on another thread.
 async fn elsewhere<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T, ChangeError> {
     tokio::task::spawn_blocking(run).await.map_err(|error| ChangeError::Failed(error.to_string()))
-}
-
-/// The TLS configuration of the RTSPS listener, if there is to be one.
-pub(crate) fn rtsps_certificate(
-    keyring: &Keyring,
-    configuration: &Configuration,
-) -> Result<Option<Arc<rustls::ServerConfig>>, Faults> {
-    let global = &configuration.global;
-    if !engine_settings::wants_rtsps(global) {
-        return Ok(None);
-    }
-    let config = keyring.for_rtsps(&global.rtsp_server_cert, &global.rtsp_server_key);
-    config.map(Some).map_err(|error| Faults::of(format!("rtspServerCert, rtspServerKey: {error}")))
-}
-
-/// The files of the RTSPS listener's certificate, if there is to be one.
-fn rtsps_files(configuration: &Configuration) -> Option<(String, String)> {
-    let global = &configuration.global;
-    let files = || (global.rtsp_server_cert.clone(), global.rtsp_server_key.clone());
-    engine_settings::wants_rtsps(global).then(files)
 }
 
 /// A few names, and how many more there are.

@@ -1,28 +1,34 @@
 //! From the configuration to the engine's settings. The one place that knows both.
 
 use crate::auth::rules;
-use crate::config::values::{AuthMethod, Encryption, RtspAuthMethod, RtspTransport};
+use crate::config::values::{AuthMethod, Encryption, HlsVariant, RtspAuthMethod, RtspTransport};
 use crate::config::{Configuration, Fault, Faults, Global, PathConfiguration};
-use crate::processors;
-use headwater_engine::settings::{Access, Bounds, Http, PathSettings, Paths, Rtmp, Rtsp, Settings, Source};
+use crate::media_tls::{MediaTls, SecureListener};
+use crate::{pages, processors};
+use headwater_engine::settings::{
+    self, Access, Bounds, Hls, Http, PathSettings, Paths, Rtmp, Rtsp, Settings, Source,
+};
 use regex::Regex;
 use std::collections::HashMap;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What the engine is to do. `tls` is the RTSPS listener's, where the configuration wants one; `before` is what holds
-/// now, so that unchanged paths and rules stay the same objects.
+/// What the engine is to do. `tls` is what the configuration wants of it; `before` is what holds now, so that unchanged
+/// paths and rules stay the same objects.
 ///
 /// # Errors
 /// Addresses that cannot be resolved, hashes and expressions that are none.
 pub(crate) fn of(
     configuration: &Configuration,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: &MediaTls,
     before: Option<(&Configuration, &Settings)>,
 ) -> Result<Settings, Faults> {
     let global = &configuration.global;
     let mut faults = Vec::new();
     let rtsp = rtsp(global, tls, &mut faults);
+    let rtmp = rtmp(global, tls, &mut faults);
+    let http = http(global, tls, &mut faults);
     let kept = before.filter(|(old, _)| same_paths(old, configuration));
     let paths = match kept {
         Some((_, settings)) => Arc::clone(&settings.paths),
@@ -47,8 +53,8 @@ pub(crate) fn of(
         },
         processors,
         rtsp,
-        rtmp: Rtmp::default(),
-        http: Http::default(),
+        rtmp,
+        http,
         paths,
         access,
         read_timeout: global.read_timeout,
@@ -63,24 +69,14 @@ pub(crate) fn of(
     })
 }
 
-/// Whether the configuration wants an RTSPS listener.
-pub(crate) fn wants_rtsps(global: &Global) -> bool {
-    global.rtsp && global.rtsp_encryption != Encryption::No
-}
-
-fn rtsp(global: &Global, tls: Option<Arc<rustls::ServerConfig>>, faults: &mut Vec<Fault>) -> Rtsp {
-    let mut address = |key: &str, text: &str| match resolve(text) {
-        Ok(address) => Some(address),
-        Err(message) => {
-            faults.push(Fault { key: key.to_owned(), message, ..Fault::default() });
-            None
-        }
-    };
+fn rtsp(global: &Global, tls: &MediaTls, faults: &mut Vec<Fault>) -> Rtsp {
+    let mut address = |key: &str, text: &str| address(key, text, faults);
     let plain = global.rtsp && global.rtsp_encryption != Encryption::Strict;
     let udp = plain && global.rtsp_transports.contains(&RtspTransport::Udp);
     let rtp = if udp { address("rtpAddress", &global.rtp_address) } else { None };
     let rtcp = if udp { address("rtcpAddress", &global.rtcp_address) } else { None };
     let digest = global.rtsp_auth_methods.contains(&RtspAuthMethod::Digest);
+    let tls = tls.of(SecureListener::Rtsps);
     Rtsp {
         address: if plain { address("rtspAddress", &global.rtsp_address) } else { None },
         secure: tls.and_then(|tls| Some((address("rtspsAddress", &global.rtsps_address)?, tls))),
@@ -93,6 +89,49 @@ fn rtsp(global: &Global, tls: Option<Arc<rustls::ServerConfig>>, faults: &mut Ve
         // The others never see the password that Digest proves.
         digest: digest && global.auth_method == AuthMethod::Internal,
     }
+}
+
+fn rtmp(global: &Global, tls: &MediaTls, faults: &mut Vec<Fault>) -> Rtmp {
+    let mut address = |key: &str, text: &str| address(key, text, faults);
+    let plain = global.rtmp && global.rtmp_encryption != Encryption::Strict;
+    let tls = tls.of(SecureListener::Rtmps);
+    Rtmp {
+        address: if plain { address("rtmpAddress", &global.rtmp_address) } else { None },
+        secure: tls.and_then(|tls| Some((address("rtmpsAddress", &global.rtmps_address)?, tls))),
+        trusted_proxies: global.rtmp_trusted_proxies.0.clone(),
+    }
+}
+
+fn http(global: &Global, tls: &MediaTls, faults: &mut Vec<Fault>) -> Http {
+    let some = |text: &String| (!text.is_empty()).then(|| text.clone());
+    Http {
+        address: if global.hls { address("hlsAddress", &global.hls_address, faults) } else { None },
+        tls: tls.of(SecureListener::Https),
+        allow_origins: global.hls_allow_origins.clone(),
+        trusted_proxies: global.hls_trusted_proxies.0.clone(),
+        hls: Hls {
+            always_remux: global.hls_always_remux,
+            variant: match global.hls_variant {
+                HlsVariant::Mpegts => settings::HlsVariant::MpegTs,
+                HlsVariant::Fmp4 => settings::HlsVariant::Fmp4,
+                HlsVariant::LowLatency => settings::HlsVariant::LowLatency,
+            },
+            segment_count: global.hls_segment_count as usize,
+            segment_duration: global.hls_segment_duration,
+            part_duration: global.hls_part_duration,
+            segment_bytes_max: global.hls_segment_max_size.0 as usize,
+            directory: some(&global.hls_directory).map(PathBuf::from),
+            muxer_close_after: global.hls_muxer_close_after,
+            cdn_secret: some(&global.hls_cdn_secret),
+        },
+        pages: pages::all(),
+    }
+}
+
+/// The address that a key names, or a fault.
+fn address(key: &str, text: &str, faults: &mut Vec<Fault>) -> Option<SocketAddr> {
+    let address = resolve(text);
+    address.map_err(|message| faults.push(Fault { key: key.to_owned(), message, ..Fault::default() })).ok()
 }
 
 /// `:8554`, `127.0.0.1:8554`, `[::1]:8554`, `name:8554`.
@@ -173,5 +212,42 @@ fn path(path: &PathConfiguration) -> PathSettings {
             other => Source::Unsupported(other.to_owned()),
         },
         fallback: (!path.fallback.is_empty()).then(|| path.fallback.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_configuration_rtmp_and_hls_are_on() {
+        let settings = of(&Configuration::default(), &MediaTls::default(), None).expect("settings");
+        let port = |address: Option<SocketAddr>| address.map(|address| address.port());
+        assert_eq!((port(settings.rtmp.address), port(settings.http.address)), (Some(1935), Some(8888)));
+        assert!(settings.rtmp.secure.is_none() && settings.http.tls.is_none());
+        assert_eq!(settings.http.hls, Hls::default());
+        assert_eq!(settings.http.allow_origins, ["*"]);
+        assert!(settings.http.pages.contains_key("index.html"));
+    }
+
+    #[test]
+    fn the_keys_of_rtmp_and_hls_reach_the_engine() {
+        let mut configuration = Configuration::default();
+        let global = &mut configuration.global;
+        (global.rtmp_encryption, global.rtmp_address) = (Encryption::Strict, "127.0.0.1:7".to_owned());
+        (global.hls_variant, global.hls_always_remux) = (HlsVariant::Mpegts, true);
+        (global.hls_directory, global.hls_cdn_secret) = ("/segments".to_owned(), "secret".to_owned());
+        let settings = of(&configuration, &MediaTls::default(), None).expect("settings");
+        assert!(settings.rtmp.address.is_none(), "only over TLS");
+        let hls = &settings.http.hls;
+        assert_eq!((hls.variant, hls.always_remux), (settings::HlsVariant::MpegTs, true));
+        assert_eq!(hls.directory.as_deref(), Some("/segments".as_ref()));
+        assert_eq!(hls.cdn_secret.as_deref(), Some("secret"));
+        configuration.global.hls = false;
+        configuration.global.hls_address = "no such host:1".to_owned();
+        assert!(of(&configuration, &MediaTls::default(), None).expect("settings").http.address.is_none());
+        configuration.global.hls = true;
+        let faults = of(&configuration, &MediaTls::default(), None).map(drop).expect_err("no address");
+        assert!(faults.to_string().contains("hlsAddress: "), "{faults}");
     }
 }

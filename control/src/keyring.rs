@@ -18,7 +18,7 @@ type Files = (PathBuf, PathBuf);
 struct Pair {
     certificates: Arc<Certificates>,
     http: Arc<ServerConfig>,
-    rtsps: Arc<ServerConfig>,
+    without_alpn: Arc<ServerConfig>,
     in_use: bool,
 }
 
@@ -27,7 +27,7 @@ struct Pair {
 pub(crate) struct Keyring(Mutex<HashMap<Files, Pair>>);
 
 impl Keyring {
-    /// For a control port: HTTP/2 and HTTP/1.1.
+    /// For HTTP, of control ports and of media: HTTP/2 and HTTP/1.1.
     ///
     /// # Errors
     /// Files that cannot be used; the message says what to do.
@@ -35,12 +35,12 @@ impl Keyring {
         self.of(certificate, key, |pair| Arc::clone(&pair.http))
     }
 
-    /// For the RTSPS listener.
+    /// For listeners whose port says what is spoken: RTSPS, RTMPS.
     ///
     /// # Errors
     /// As [`Keyring::for_http`].
-    pub(crate) fn for_rtsps(&self, certificate: &str, key: &str) -> Result<Arc<ServerConfig>, String> {
-        self.of(certificate, key, |pair| Arc::clone(&pair.rtsps))
+    pub(crate) fn without_alpn(&self, certificate: &str, key: &str) -> Result<Arc<ServerConfig>, String> {
+        self.of(certificate, key, |pair| Arc::clone(&pair.without_alpn))
     }
 
     fn of<T>(&self, certificate: &str, key: &str, take: impl Fn(&Pair) -> T) -> Result<T, String> {
@@ -57,8 +57,9 @@ impl Keyring {
             return Ok(taken);
         }
         let certificates = Certificates::load(&files.0, &files.1).map_err(|error| error.to_string())?;
-        let (http, rtsps) = (certificates.server_config(HTTP_PROTOCOLS), certificates.server_config(&[]));
-        let pair = Pair { certificates, http, rtsps, in_use: false };
+        let http = certificates.server_config(HTTP_PROTOCOLS);
+        let without_alpn = certificates.server_config(&[]);
+        let pair = Pair { certificates, http, without_alpn, in_use: false };
         let taken = take(&pair);
         self.pairs().insert(files, pair);
         Ok(taken)
@@ -142,7 +143,7 @@ mod tests {
         write(folder.path(), 2041);
         let http = keyring.for_http(&files.0, &files.1).expect("loaded");
         assert_eq!(year(&keyring), 2041);
-        keyring.for_rtsps(&files.0, &files.1).expect("loaded");
+        keyring.without_alpn(&files.0, &files.1).expect("loaded");
         assert!(std::sync::Arc::ptr_eq(&http, &keyring.for_http(&files.0, &files.1).expect("loaded")));
         std::fs::write(&files.1, "rubbish").expect("written");
         assert!(keyring.for_http(&files.0, &files.1).is_err());

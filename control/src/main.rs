@@ -6,7 +6,8 @@
 //! ├── world      what is live, from the engine's events
 //! ├── ports      the control ports ── http ── api, metrics, profiling
 //! ├── auth       who may do what            ├── hooks      commands and webhooks
-//! └── logs, systemd, watch, keyring (tls)   engine_settings   from configuration to engine
+//! ├── logs, systemd, watch, keyring (tls)   pages      what browsers are shown
+//! └── engine_settings, media_tls   from configuration to engine
 //! ```
 //! This thread is the control core. It carries no media; shards never wait for it.
 
@@ -22,7 +23,9 @@ mod hooks;
 mod http;
 mod keyring;
 mod logs;
+mod media_tls;
 mod metrics;
+mod pages;
 mod persist;
 mod places;
 mod ports;
@@ -42,6 +45,7 @@ use headwater_engine::{Engine, Listening};
 use hooks::Hooks;
 use keyring::Keyring;
 use logs::Logs;
+use media_tls::MediaTls;
 use ports::Ports;
 use std::io::Write;
 use std::path::PathBuf;
@@ -121,14 +125,14 @@ fn report(loaded: &Loaded) -> ExitCode {
         text.push_str(&format!("not in effect: {key}\n"));
     }
     let keyring = Keyring::default();
-    let tls = match core::rtsps_certificate(&keyring, &loaded.configuration) {
+    let tls = match MediaTls::read(&keyring, &loaded.configuration) {
         Ok(tls) => tls,
         Err(faults) => {
             complain(&faults.to_string());
             return ExitCode::FAILURE;
         }
     };
-    if let Err(faults) = engine_settings::of(&loaded.configuration, tls, None) {
+    if let Err(faults) = engine_settings::of(&loaded.configuration, &tls, None) {
         complain(&faults.to_string());
         return ExitCode::FAILURE;
     }
@@ -144,8 +148,8 @@ fn start(source: Source, loaded: Loaded, logs: Arc<Logs>) -> anyhow::Result<()> 
     say_what_was_read(&loaded);
     let Loaded { configuration, file, digest, .. } = loaded;
     let keyring = Keyring::default();
-    let tls = core::rtsps_certificate(&keyring, &configuration)?;
-    let settings = engine_settings::of(&configuration, tls, None)?;
+    let tls = MediaTls::read(&keyring, &configuration)?;
+    let settings = engine_settings::of(&configuration, &tls, None)?;
     let control = processors::for_control(settings.shards);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -195,10 +195,10 @@ impl Ports {
         self.open = stay;
     }
 
-    /// The certificates of the ports, and another one.
-    pub(crate) fn certificates(&self, other: Option<(String, String)>) -> Vec<(String, String)> {
+    /// The certificates of the ports, and others.
+    pub(crate) fn certificates(&self, others: Vec<(String, String)>) -> Vec<(String, String)> {
         let of_ports = self.open.iter().filter_map(|(_, wanted, _)| wanted.tls.clone());
-        of_ports.chain(other).collect()
+        of_ports.chain(others).collect()
     }
 
     fn counters_of(&self, port: Port) -> Arc<HttpCounters> {

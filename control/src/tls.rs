@@ -112,7 +112,7 @@ impl Certificates {
         Ok(())
     }
 
-    /// For listeners: takes the pair from here at every handshake. `alpn`: the protocols offered, none for RTSPS.
+    /// For listeners: takes the pair from here at every handshake. `alpn`: the protocols offered, none for RTSPS and RTMPS.
     pub(crate) fn server_config(self: &Arc<Self>, alpn: &[&[u8]]) -> Arc<ServerConfig> {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Certificates>::clone(self);
         let mut config = ServerConfig::builder_with_provider(provider())

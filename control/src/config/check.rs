@@ -10,6 +10,8 @@ use std::time::Duration;
 use url::Url;
 
 pub(crate) const QUOTE_LEFT_OPEN: &str = "has a quote that is not closed, or ends with a backslash";
+/// Segments are held in memory, and a playlist names each of them.
+const HLS_SEGMENTS_MAX: u64 = 10_000;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -99,26 +101,28 @@ fn http_url(key: &str, text: &str, needed: bool, reading: &mut Reading<'_>) {
 }
 
 fn check_servers(global: &Global, reading: &mut Reading<'_>) {
+    let rtmp_plain = global.rtmp && global.rtmp_encryption != Encryption::Strict;
+    let rtmp_secure = global.rtmp && global.rtmp_encryption != Encryption::No;
+    let hls_on_socket = global.hls_address.starts_with("unix://");
     for (on, key, address) in [
         (global.api, "apiAddress", &global.api_address),
         (global.metrics, "metricsAddress", &global.metrics_address),
         (global.pprof, "pprofAddress", &global.pprof_address),
         (global.playback, "playbackAddress", &global.playback_address),
-        (global.hls, "hlsAddress", &global.hls_address),
+        (global.hls && !hls_on_socket, "hlsAddress", &global.hls_address),
         (global.webrtc, "webrtcAddress", &global.webrtc_address),
-        (global.rtmp, "rtmpAddress", &global.rtmp_address),
+        (rtmp_plain, "rtmpAddress", &global.rtmp_address),
+        (rtmp_secure, "rtmpsAddress", &global.rtmps_address),
         (global.srt, "srtAddress", &global.srt_address),
         (global.moq, "moqQUICAddress", &global.moq_quic_address),
     ] {
         if on {
-            let web = !matches!(key, "rtmpAddress" | "srtAddress" | "moqQUICAddress");
+            let web = !matches!(key, "rtmpAddress" | "rtmpsAddress" | "srtAddress" | "moqQUICAddress");
             needed_address(key, address, web, reading);
         }
     }
-    let encrypted = global.rtmp_encryption != Encryption::No;
-    if global.rtmp && encrypted {
-        needed_address("rtmpsAddress", &global.rtmps_address, false, reading);
-    }
+    let message = "must be :PORT or HOST:PORT; media are not served on sockets of the file system";
+    fault_if(global.hls && hls_on_socket, "hlsAddress", message, reading);
 }
 
 /// The address of a server that is on; returns its port. Web servers may listen on a socket of the file system.
@@ -234,10 +238,20 @@ fn check_hls(global: &Global, reading: &mut Reading<'_>) {
         HlsVariant::Fmp4 | HlsVariant::Mpegts => (3, "must be at least 3"),
     };
     fault_if(global.hls_segment_count < least, "hlsSegmentCount", message, reading);
+    let (many, message) = (global.hls_segment_count > HLS_SEGMENTS_MAX, "must be 10000 or less");
+    fault_if(many, "hlsSegmentCount", message, reading);
     let message = "must be 1ms to one hour";
     let range = (&Duration::from_millis(1), &HOUR);
     within("hlsSegmentDuration", &global.hls_segment_duration, range, message, reading);
     within("hlsPartDuration", &global.hls_part_duration, range, message, reading);
+    let low_latency = global.hls_variant == HlsVariant::LowLatency;
+    let too_long = low_latency && global.hls_part_duration >= global.hls_segment_duration;
+    let message = "must be shorter than hlsSegmentDuration with the variant lowLatency";
+    fault_if(too_long, "hlsPartDuration", message, reading);
+    let range = (&(1 << 10), &(4 << 30));
+    within("hlsSegmentMaxSize", &global.hls_segment_max_size.0, range, "must be 1K to 4G", reading);
+    let message = "must be 1s to one day";
+    within("hlsMuxerCloseAfter", &global.hls_muxer_close_after, (&SECOND, &DAY), message, reading);
 }
 
 fn check_webrtc(global: &Global, reading: &mut Reading<'_>) {

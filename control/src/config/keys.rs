@@ -23,6 +23,10 @@ pub(crate) enum Effect {
     Logs,
     /// The listeners of RTSP; sessions of the old listener go on.
     Rtsp,
+    /// The listeners of RTMP; sessions of the old listener go on.
+    Rtmp,
+    /// The listener for media over HTTP, and how HLS is made from then on.
+    Hls,
     Api,
     Metrics,
     Pprof,
@@ -47,6 +51,8 @@ impl Effect {
         match self {
             Effect::Logs => "logs",
             Effect::Rtsp => "RTSP listeners",
+            Effect::Rtmp => "RTMP listeners",
+            Effect::Hls => "HLS server",
             Effect::Api => "API server",
             Effect::Metrics => "metrics server",
             Effect::Pprof => "profiling server",
@@ -313,53 +319,53 @@ keys! {
         }
         "RTMP" {
             /// Runs the RTMP server.
-            rtmp "rtmp" NotInEffect: bool = true;
+            rtmp "rtmp" Rtmp: bool = true;
             /// Whether RTMP runs over TLS: not at all, also, or only.
-            rtmp_encryption "rtmpEncryption" NotInEffect: Encryption = Encryption::No;
+            rtmp_encryption "rtmpEncryption" Rtmp: Encryption = Encryption::No;
             /// Where RTMP clients connect.
-            rtmp_address "rtmpAddress" NotInEffect: String = ":1935".to_owned();
+            rtmp_address "rtmpAddress" Rtmp: String = ":1935".to_owned();
             /// Where RTMP clients connect with TLS.
-            rtmps_address "rtmpsAddress" NotInEffect: String = ":1936".to_owned();
+            rtmps_address "rtmpsAddress" Rtmp: String = ":1936".to_owned();
             /// Private key of the RTMP server (PEM).
-            rtmp_server_key "rtmpServerKey" NotInEffect: String = "server.key".to_owned();
+            rtmp_server_key "rtmpServerKey" Rtmp: String = "server.key".to_owned();
             /// Certificate chain of the RTMP server (PEM).
-            rtmp_server_cert "rtmpServerCert" NotInEffect: String = "server.crt".to_owned();
+            rtmp_server_cert "rtmpServerCert" Rtmp: String = "server.crt".to_owned();
             /// Proxies whose PROXY protocol header names the real client.
-            rtmp_trusted_proxies "rtmpTrustedProxies" NotInEffect: Networks = Default::default();
+            rtmp_trusted_proxies "rtmpTrustedProxies" Rtmp: Networks = Default::default();
         }
         "HLS" {
-            /// Runs the HLS server.
-            hls "hls" NotInEffect: bool = true;
-            /// Where the HLS server listens (TCP), or `unix://` and the path of a socket.
-            hls_address "hlsAddress" NotInEffect: String = ":8888".to_owned();
+            /// Runs the HLS server, which also serves FLV and MPEG-TS over HTTP.
+            hls "hls" Hls: bool = true;
+            /// Where the HLS server listens (TCP): playlists and segments, endless streams over HTTP, and the pages that play them.
+            hls_address "hlsAddress" Hls: String = ":8888".to_owned();
             /// Serves HTTPS instead of HTTP.
-            hls_encryption "hlsEncryption" NotInEffect: bool = Default::default();
+            hls_encryption "hlsEncryption" Hls: bool = Default::default();
             /// Private key of the HLS server (PEM).
-            hls_server_key "hlsServerKey" NotInEffect: String = "server.key".to_owned();
+            hls_server_key "hlsServerKey" Hls: String = "server.key".to_owned();
             /// Certificate chain of the HLS server (PEM).
-            hls_server_cert "hlsServerCert" NotInEffect: String = "server.crt".to_owned();
+            hls_server_cert "hlsServerCert" Hls: String = "server.crt".to_owned();
             /// Origins of web pages that may use the HLS server; `*` stands for any part.
-            hls_allow_origins "hlsAllowOrigins" NotInEffect: Vec<String> = vec!["*".to_owned()];
+            hls_allow_origins "hlsAllowOrigins" Hls: Vec<String> = vec!["*".to_owned()];
             /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` the HLS server believes.
-            hls_trusted_proxies "hlsTrustedProxies" NotInEffect: Networks = Default::default();
+            hls_trusted_proxies "hlsTrustedProxies" Hls: Networks = Default::default();
             /// Makes playlists and segments also while nobody watches.
-            hls_always_remux "hlsAlwaysRemux" NotInEffect: bool = Default::default();
+            hls_always_remux "hlsAlwaysRemux" Hls: bool = Default::default();
             /// Kind of HLS.
-            hls_variant "hlsVariant" NotInEffect: HlsVariant = HlsVariant::LowLatency;
-            /// Segments that are kept.
-            hls_segment_count "hlsSegmentCount" NotInEffect: u64 = 7;
+            hls_variant "hlsVariant" Hls: HlsVariant = HlsVariant::LowLatency;
+            /// Segments of a playlist: 7 at least with the variant `lowLatency`, else 3.
+            hls_segment_count "hlsSegmentCount" Hls: u64 = 7;
             /// Least duration of a segment.
-            hls_segment_duration "hlsSegmentDuration" NotInEffect: Duration = Duration::from_secs(1);
-            /// Least duration of a part.
-            hls_part_duration "hlsPartDuration" NotInEffect: Duration = Duration::from_millis(200);
+            hls_segment_duration "hlsSegmentDuration" Hls: Duration = Duration::from_secs(1);
+            /// Least duration of a part of the variant `lowLatency`.
+            hls_part_duration "hlsPartDuration" Hls: Duration = Duration::from_millis(200);
             /// Greatest size of a segment.
-            hls_segment_max_size "hlsSegmentMaxSize" NotInEffect: Size = Size(50 * 1024 * 1024);
+            hls_segment_max_size "hlsSegmentMaxSize" Hls: Size = Size(50 * 1024 * 1024);
             /// Folder that segments are also written to; empty for none.
-            hls_directory "hlsDirectory" NotInEffect: String = Default::default();
+            hls_directory "hlsDirectory" Hls: String = Default::default();
             /// Remuxing ends after this time without a viewer.
-            hls_muxer_close_after "hlsMuxerCloseAfter" NotInEffect: Duration = Duration::from_secs(60);
-            /// Secret by which a CDN identifies itself.
-            hls_cdn_secret "hlsCDNSecret" NotInEffect: String = Default::default();
+            hls_muxer_close_after "hlsMuxerCloseAfter" Hls: Duration = Duration::from_secs(60);
+            /// Secret by which a content delivery network identifies itself (`Authorization: Bearer`); empty for none.
+            hls_cdn_secret "hlsCDNSecret" Hls: String = Default::default();
         }
         "WebRTC" {
             /// Runs the WebRTC server.

@@ -113,7 +113,7 @@ impl Configuration {
         let mut lines = Vec::new();
         let defaults = Global::default();
         for key in Global::KEYS.iter().filter(|key| self.given.global.contains_key(key.name)) {
-            let switch = matches!(key.name, "rtmp" | "hls" | "webrtc" | "srt" | "moq" | "playback");
+            let switch = matches!(key.name, "webrtc" | "srt" | "moq" | "playback");
             let on = switch && self.given.global.get(key.name) == Some(&Value::Bool(true));
             let changed = !switch && !key.same(&defaults, &self.global);
             if key.effect == Effect::NotInEffect && (on || changed) {

@@ -169,10 +169,7 @@ fn every_form_is_read() {
     let cam3 = &read.paths["cam3"].effective;
     assert_eq!((cam3.max_readers, cam3.run_on_read.as_str()), (3, "folded command"));
     assert_eq!(cam3.record_delete_after, Duration::from_secs(7 * 86_400 + 12 * 3600));
-    assert_eq!(
-        read.not_in_effect(),
-        ["rtmpEncryption", "hlsSegmentMaxSize", "recordDeleteAfter of pathDefaults"].map(String::from)
-    );
+    assert_eq!(read.not_in_effect(), ["recordDeleteAfter of pathDefaults"]);
 }
 
 #[test]
@@ -299,13 +296,14 @@ fn differences_name_keys_and_effects() {
 
 #[test]
 fn what_has_no_feature_yet_is_listed_once() {
-    let text = "rtmp: yes\nsrt: no\nhls: true\nhlsSegmentCount: 7\nhlsDirectory: /x\nrtspTransports: [udp, multicast]\npaths:\n  \
+    let text = "rtmp: yes\nhls: true\nhlsSegmentCount: 9\nwebrtc: yes\nsrt: no\nmoq: true\nudpMaxPayloadSize: 1452\n\
+                dumpPackets: yes\nrtspTransports: [udp, multicast]\npaths:\n  \
                 a: {record: yes}\n  b: {record: yes}\n  c: {record: yes}\n  d: {record: yes}\n  e: {source: 'rtsp://h/x'}\n";
     let found = configuration(text).not_in_effect();
     let expected = [
-        "rtmp",
-        "hls",
-        "hlsDirectory",
+        "dumpPackets",
+        "webrtc",
+        "moq",
         "rtspTransports: multicast",
         "source (pulling) of e",
         "record of a, b, c and 1 more",

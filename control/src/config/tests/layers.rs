@@ -18,7 +18,8 @@ fn told(text: &str, environment: &[(&str, &str)], arguments: &[&str]) -> String 
 
 #[test]
 fn later_layers_win() {
-    let file = "readTimeout: 1s\nwriteTimeout: 1s\nhlsPartDuration: 1s\nauthTimeout: 1s\nauthCache: 1s\n";
+    let file = "readTimeout: 1s\nwriteTimeout: 1s\nhlsSegmentDuration: 9s\nhlsPartDuration: 1s\nauthTimeout: 1s\n\
+                authCache: 1s\n";
     let environment = [
         ("HEADWATER_WRITETIMEOUT", "4s"),
         ("MTX_WRITETIMEOUT", "3s"),
