@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(hls.directory.as_deref(), Some("/segments".as_ref()));
         assert_eq!(hls.cdn_secret.as_deref(), Some("secret"));
         configuration.global.hls = false;
-        configuration.global.hls_address = "no such host:1".to_owned();
+        configuration.global.hls_address = "nowhere".to_owned();
         assert!(of(&configuration, &MediaTls::default(), None).expect("settings").http.address.is_none());
         configuration.global.hls = true;
         let faults = of(&configuration, &MediaTls::default(), None).map(drop).expect_err("no address");

@@ -154,7 +154,7 @@ fn shown_connection(view: &ConnectionView) -> Value {
 fn shown_session(view: &SessionView) -> Value {
     let record = &view.record;
     at(json!({
-        "id": record.id.to_string(),
+        "id": view.party().id.to_string(),
         "protocol": record.protocol.name(),
         "state": state_word(view.state),
         "path": &*record.path,
@@ -164,7 +164,7 @@ fn shown_session(view: &SessionView) -> Value {
 
 /// The query may hold credentials and is not shown.
 fn shown_path(path: &str, source: &Option<Party>, _query: &str) -> Value {
-    let source = source.as_ref().map(|Party { kind, id }| json!({ "type": kind, "id": id.to_string() }));
+    let source = source.as_ref().map(|Party { kind, id, .. }| json!({ "type": kind, "id": id.to_string() }));
     at(json!({ "path": path, "source": source }))
 }
 

@@ -4,8 +4,9 @@
 //! general        info, key set, capabilities, the document  ├── health   alive, ready
 //! configuration  configuration endpoints, over `config`     ├── reload   state of the file, reload
 //! paths          live paths                                 ├── tracks, sps  what is told of a track
-//! sessions       RTSP connections and sessions              └── events   server-sent events
-//! openapi        the document, made from the code           docs     a page that shows it
+//! sessions       RTSP connections and sessions              ├── events   server-sent events
+//! rtmp           RTMP connections                           ├── hls      what is served over HTTP
+//! openapi        the document, made from the code           └── docs     a page that shows it
 //! ```
 //! Handlers turn views of the world into JSON with pure functions; nothing here asks a shard. Work that grows with the
 //! number of paths is done on other threads ([`elsewhere`]).
@@ -19,11 +20,14 @@ mod events;
 mod extract;
 mod general;
 mod health;
+pub(crate) mod hls;
 mod names;
 mod openapi;
 mod page;
 mod paths;
 pub(crate) mod reload;
+mod rtmp;
+mod served;
 mod sessions;
 mod sps;
 #[cfg(test)]
@@ -113,14 +117,34 @@ fn configuration_routes() -> Router<Arc<Api>> {
 }
 
 fn live_routes() -> Router<Arc<Api>> {
-    let mut router = Router::new()
+    Router::new()
         .route("/v3/paths/list", get(paths::list))
         .route("/v3/paths/get/", get(paths::one))
         .route("/v3/paths/get/{*name}", get(paths::one))
         .route("/v3/paths/kick/", post(paths::kick))
         .route("/v3/paths/kick/{*name}", post(paths::kick))
         .route("/v3/paths/forward/list", get(paths::forwards))
-        .route("/v3/paths/forward/get", get(paths::forward));
+        .route("/v3/paths/forward/get", get(paths::forward))
+        .merge(http_routes())
+        .merge(rtsp_routes())
+        .merge(rtmp_routes())
+}
+
+fn http_routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/v3/hlsmuxers/list", get(hls::muxers))
+        .route("/v3/hlsmuxers/get/", get(hls::muxer))
+        .route("/v3/hlsmuxers/get/{*name}", get(hls::muxer))
+        .route("/v3/hlssessions/list", get(hls::sessions))
+        .route("/v3/hlssessions/get/{id}", get(hls::session))
+        .route("/v3/hlssessions/kick/{id}", post(hls::kick))
+        .route("/v3/httpsessions/list", get(hls::streams))
+        .route("/v3/httpsessions/get/{id}", get(hls::stream))
+        .route("/v3/httpsessions/kick/{id}", post(hls::kick_stream))
+}
+
+fn rtsp_routes() -> Router<Arc<Api>> {
+    let mut router = Router::new();
     for protocol in [Protocol::Rtsp, Protocol::Rtsps] {
         let name = protocol.name();
         router = router
@@ -143,6 +167,27 @@ fn live_routes() -> Router<Arc<Api>> {
             .route(
                 &format!("/v3/{name}sessions/kick/{{id}}"),
                 post(move |shared, id| sessions::kick(protocol, shared, id)),
+            );
+    }
+    router
+}
+
+fn rtmp_routes() -> Router<Arc<Api>> {
+    let mut router = Router::new();
+    for protocol in [Protocol::Rtmp, Protocol::Rtmps] {
+        let group = format!("/v3/{}conns", protocol.name());
+        router = router
+            .route(
+                &format!("{group}/list"),
+                get(move |shared, page| rtmp::connections(protocol, shared, page)),
+            )
+            .route(
+                &format!("{group}/get/{{id}}"),
+                get(move |shared, id| rtmp::connection(protocol, shared, id)),
+            )
+            .route(
+                &format!("{group}/kick/{{id}}"),
+                post(move |shared, id| rtmp::kick(protocol, shared, id)),
             );
     }
     router

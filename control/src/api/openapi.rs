@@ -1,15 +1,16 @@
 //! The OpenAPI document: schemas and operations from the code (utoipa), and what holds for all of them added here.
 //!
-//! Added: the answers every operation may give, the twins of the RTSP groups over TLS, and the configuration's schemas,
+//! Added: the answers every operation may give, the twins of the RTSP and RTMP groups over TLS, and the configuration's schemas,
 //! which follow from its defaults ([`super::conf_schema`]). The document is made once.
 
-use super::{conf_schema, elsewhere, events, names, tracks};
+use super::{conf_schema, elsewhere, events, hls, names, tracks};
+use crate::config::values::HlsVariant;
 use crate::http::answer::{Failure, json_response};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
-use utoipa::openapi::schema::{Object, ObjectBuilder};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType};
 use utoipa::openapi::{RefOr, Schema, Type};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
@@ -128,6 +129,20 @@ pub(super) fn codec_label() -> Object {
     words(&tracks::LABELS)
 }
 
+pub(super) fn nullable_codec_label() -> Object {
+    let labels = tracks::LABELS.iter().map(|label| Some(*label)).chain([None]);
+    let types = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(types).enum_values(Some(labels)).build()
+}
+
+pub(super) fn hls_variant() -> Object {
+    words(HlsVariant::WORDS)
+}
+
+pub(super) fn stream_kind() -> Object {
+    words(&hls::STREAM_KINDS)
+}
+
 pub(super) fn codec_labels() -> RefOr<Schema> {
     utoipa::openapi::ArrayBuilder::new().items(codec_label()).build().into()
 }
@@ -157,6 +172,7 @@ pub(super) fn source_type() -> Object {
 pub(super) fn reader_type() -> Object {
     words(&[
         "hlsSession",
+        "httpSession",
         "rtmpConn",
         "rtmpsConn",
         "rtspConn",
@@ -239,6 +255,17 @@ fn event_types() -> Object {
         super::sessions::sessions,
         super::sessions::session,
         super::sessions::kick,
+        super::rtmp::connections,
+        super::rtmp::connection,
+        super::rtmp::kick,
+        super::hls::muxers,
+        super::hls::muxer,
+        super::hls::sessions,
+        super::hls::session,
+        super::hls::kick,
+        super::hls::streams,
+        super::hls::stream,
+        super::hls::kick_stream,
     )
 )]
 struct Document;
@@ -291,7 +318,7 @@ fn complete(path: &str, operation: &mut Value) {
             parameter["required"] = json!(true);
         }
     }
-    let grouped = path.contains("conns/") || path.contains("sessions/");
+    let grouped = ["conns/", "sessions/", "muxers/"].iter().any(|group| path.contains(group));
     let missing = path.contains('{') || grouped || path.contains("/forward/") || path.ends_with("/bulk");
     let changes = body || path.ends_with("/reload") || path.contains("/delete/");
     let answers = [
@@ -325,23 +352,27 @@ fn complete(path: &str, operation: &mut Value) {
     }
 }
 
-/// RTSPS has the groups of RTSP.
+/// RTSPS has the groups of RTSP, and RTMPS those of RTMP.
 fn add_secure_twins(paths: &mut Map<String, Value>) {
-    let twins: Vec<(String, Value)> = paths
-        .iter()
-        .filter(|(path, _)| path.starts_with("/v3/rtsp"))
-        .map(|(path, item)| {
-            let mut twin = item.clone();
-            for operation in twin.as_object_mut().into_iter().flat_map(Map::values_mut) {
-                for key in ["operationId", "summary"] {
-                    let text = operation[key].as_str().unwrap_or_default();
-                    operation[key] = text.replacen("rtsp", "rtsps", 1).replacen("RTSP", "RTSPS", 1).into();
+    for (name, secure) in [("rtsp", "rtsps"), ("rtmp", "rtmps")] {
+        let (upper, secure_upper) = (name.to_ascii_uppercase(), secure.to_ascii_uppercase());
+        let twins: Vec<(String, Value)> = paths
+            .iter()
+            .filter(|(path, _)| path.starts_with(&format!("/v3/{name}")))
+            .map(|(path, item)| {
+                let mut twin = item.clone();
+                for operation in twin.as_object_mut().into_iter().flat_map(Map::values_mut) {
+                    for key in ["operationId", "summary"] {
+                        let text = operation[key].as_str().unwrap_or_default();
+                        operation[key] =
+                            text.replacen(name, secure, 1).replacen(&upper, &secure_upper, 1).into();
+                    }
                 }
-            }
-            (path.replacen("/rtsp", "/rtsps", 1), twin)
-        })
-        .collect();
-    paths.extend(twins);
+                (path.replacen(name, secure, 1), twin)
+            })
+            .collect();
+        paths.extend(twins);
+    }
 }
 
 #[cfg(test)]
@@ -380,6 +411,17 @@ mod tests {
             "rtspssessions/list",
             "rtspssessions/get/{id}",
             "rtspssessions/kick/{id}",
+            "rtmpconns/list",
+            "rtmpconns/get/{id}",
+            "rtmpconns/kick/{id}",
+            "rtmpsconns/list",
+            "rtmpsconns/get/{id}",
+            "rtmpsconns/kick/{id}",
+            "hlsmuxers/list",
+            "hlsmuxers/get/{name}",
+            "hlssessions/list",
+            "hlssessions/get/{id}",
+            "hlssessions/kick/{id}",
         ] {
             assert!(paths.contains_key(&format!("/v3/{path}")), "{path}");
         }

@@ -129,7 +129,7 @@ pub(super) async fn one(State(api): Shared, PathName(name): PathName) -> Result<
 pub(super) async fn kick(State(api): Shared, PathName(name): PathName) -> Result<Response, Failure> {
     let view = api.core.world.path(&name).ok_or_else(|| Failure::not_found("path not found"))?;
     let source = view.source.ok_or_else(|| Failure::not_found("nobody publishes to the path"))?;
-    if !api.core.engine.kick_session(source.id) {
+    if !api.core.engine.kick_session(source.session) {
         return Err(Failure::unavailable("the publisher's shard has too much to do; try again"));
     }
     Ok(ok())
@@ -192,13 +192,13 @@ fn shown(name: &str, view: Option<&PathView>, configuration: &Configuration) -> 
         online_time: online,
         source: view
             .and_then(|view| view.source.as_ref())
-            .map(|Party { kind, id }| PathSource { r#type: kind, id: id.to_string() }),
+            .map(|Party { kind, id, .. }| PathSource { r#type: kind, id: id.to_string() }),
         tracks: tracks.iter().map(|track| tracks::label(&track.codec)).collect(),
         tracks2: tracks.iter().map(tracks::shown).collect(),
         readers: view
             .iter()
             .flat_map(|view| &view.readers)
-            .map(|Party { kind, id }| PathReader { r#type: kind, id: id.to_string() })
+            .map(|Party { kind, id, .. }| PathReader { r#type: kind, id: id.to_string() })
             .collect(),
         inbound_bytes,
         outbound_bytes,
@@ -222,14 +222,12 @@ mod tests {
     }
 
     fn live(name: &str) -> PathView {
+        let id = "00000000-0000-8000-8000-000000000001".parse().unwrap();
         PathView {
             name: name.into(),
             available: SystemTime::UNIX_EPOCH,
             online: None,
-            source: Some(Party {
-                kind: "rtspSession",
-                id: "00000000-0000-8000-8000-000000000001".parse().unwrap(),
-            }),
+            source: Some(Party { kind: "rtspSession", id, session: id }),
             tracks: Vec::new(),
             readers: Vec::new(),
             inbound_bytes: 5,

@@ -1,12 +1,10 @@
 //! RTSP connections and sessions, plain and over TLS: listed, shown, kicked.
-//!
-//! The groups of a protocol exist while its server does; otherwise they answer 404, as with MediaMTX.
 
 use super::extract::TheId;
 use super::page::{Page, json};
-use super::{Shared, elsewhere, ok, time};
-use crate::config::Configuration;
-use crate::config::values::Encryption;
+use super::served::check_served;
+use super::tracks::{self, SkippedTrack};
+use super::{Api, Shared, elsewhere, ok, time};
 use crate::http::answer::Failure;
 use crate::world::{ConnectionView, SessionView};
 use axum::extract::State;
@@ -107,6 +105,8 @@ pub(super) struct RtspSession {
     rtcp_packets_sent: u64,
     #[schema(deprecated)]
     rtcp_packets_in_error: u64,
+    /// Tracks of the path that the client is not given.
+    skipped_tracks: Vec<SkippedTrack>,
 }
 
 /// A page of RTSP sessions.
@@ -159,7 +159,10 @@ pub(super) async fn sessions(
     page: Page,
 ) -> Result<Response, Failure> {
     check_served(protocol, &api.core.configuration())?;
-    let list = move || json(&page.of_list(api.core.world.sessions(protocol), |view| shown_session(&view)));
+    let list = move || {
+        let sessions = api.core.world.sessions(protocol);
+        json(&page.of_list(sessions, |view| shown_session(&view, skipped_of(&api, &view))))
+    };
     elsewhere(list).await?
 }
 
@@ -174,7 +177,8 @@ pub(super) async fn session(
 ) -> Result<Response, Failure> {
     check_served(protocol, &api.core.configuration())?;
     let found = api.core.world.session(id).filter(|view| view.record.protocol == protocol);
-    json(&shown_session(&found.ok_or_else(|| Failure::not_found("session not found"))?))
+    let view = found.ok_or_else(|| Failure::not_found("session not found"))?;
+    json(&shown_session(&view, skipped_of(&api, &view)))
 }
 
 /// kicks out a RTSP session from the server.
@@ -188,23 +192,26 @@ pub(super) async fn kick(
 ) -> Result<Response, Failure> {
     check_served(protocol, &api.core.configuration())?;
     let found = api.core.world.session(id).filter(|view| view.record.protocol == protocol);
-    found.ok_or_else(|| Failure::not_found("session not found"))?;
-    if !api.core.engine.kick_session(id) {
+    end(&api, found)
+}
+
+/// Ends a session that was found.
+pub(super) fn end(api: &Api, found: Option<SessionView>) -> Result<Response, Failure> {
+    let view = found.ok_or_else(|| Failure::not_found("session not found"))?;
+    if !api.core.engine.kick_session(view.record.id) {
         return Err(Failure::unavailable("the session's shard has too much to do; try again"));
     }
     Ok(ok())
 }
 
-fn check_served(protocol: Protocol, configuration: &Configuration) -> Result<(), Failure> {
-    let encryption = configuration.global.rtsp_encryption;
-    let served = configuration.global.rtsp
-        && match protocol {
-            Protocol::Rtsp => encryption != Encryption::Strict,
-            Protocol::Rtsps => encryption != Encryption::No,
-            _ => true,
-        };
-    let name = protocol.name().to_ascii_uppercase();
-    served.then_some(()).ok_or_else(|| Failure::not_found(format!("the {name} server is off")))
+/// What a session is not given of its path.
+pub(super) fn skipped_of(api: &Api, view: &SessionView) -> Vec<SkippedTrack> {
+    match view.record.skipped.get() {
+        Some(skipped) if !skipped.is_empty() => {
+            tracks::skipped(skipped, api.core.world.stream(&view.record.path).as_deref())
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn shown_connection(view: &ConnectionView) -> RtspConn {
@@ -232,7 +239,7 @@ pub(super) fn state_word(state: SessionState) -> &'static str {
     }
 }
 
-fn shown_session(view: &SessionView) -> RtspSession {
+fn shown_session(view: &SessionView, skipped_tracks: Vec<SkippedTrack>) -> RtspSession {
     let (record, counts) = (&view.record, &view.record.counts);
     let (inbound_bytes, outbound_bytes) = (counts.inbound_bytes.value(), counts.outbound_bytes.value());
     let rtp_in = counts.inbound_rtp_packets.value();
@@ -280,6 +287,7 @@ fn shown_session(view: &SessionView) -> RtspSession {
         rtcp_packets_received: rtcp_in,
         rtcp_packets_sent: rtcp_out,
         rtcp_packets_in_error: rtcp_in_error,
+        skipped_tracks,
     }
 }
 
@@ -295,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_has_exactly_the_fields_of_mediamtx() {
+    fn a_session_has_the_fields_of_mediamtx_and_the_tracks_it_is_not_given() {
         let record = records::Session {
             id: id('1'),
             created: SystemTime::UNIX_EPOCH,
@@ -316,7 +324,7 @@ mod tests {
             transport: Some(Transport::Udp),
             connection: Some(id('2')),
         };
-        let shown = serde_json::to_value(shown_session(&view)).unwrap();
+        let shown = serde_json::to_value(shown_session(&view, Vec::new())).unwrap();
         let mut keys: Vec<&str> = shown.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
         let mut expected = "id created remoteAddr state path query user userAgent transport profile conns \
@@ -324,7 +332,7 @@ mod tests {
             inboundRTCPPackets inboundRTCPPacketsInError outboundBytes outboundRTPPackets \
             outboundRTPPacketsReportedLost outboundRTPPacketsDiscarded outboundRTCPPackets bytesReceived bytesSent \
             rtpPacketsReceived rtpPacketsSent rtpPacketsLost rtpPacketsInError rtpPacketsJitter \
-            rtcpPacketsReceived rtcpPacketsSent rtcpPacketsInError"
+            rtcpPacketsReceived rtcpPacketsSent rtcpPacketsInError skippedTracks"
             .split_whitespace()
             .collect::<Vec<_>>();
         expected.sort_unstable();
@@ -333,17 +341,5 @@ mod tests {
         assert_eq!(shown["rtpPacketsReceived"], 7);
         assert_eq!(shown["transport"], "UDP");
         assert_eq!(shown["conns"][0], id('2').to_string());
-    }
-
-    #[test]
-    fn groups_exist_while_their_server_does() {
-        let mut configuration = Configuration::default();
-        assert!(check_served(Protocol::Rtsp, &configuration).is_ok());
-        assert!(check_served(Protocol::Rtsps, &configuration).is_err());
-        configuration.global.rtsp_encryption = Encryption::Strict;
-        assert!(check_served(Protocol::Rtsp, &configuration).is_err());
-        assert!(check_served(Protocol::Rtsps, &configuration).is_ok());
-        configuration.global.rtsp = false;
-        assert!(check_served(Protocol::Rtsps, &configuration).is_err());
     }
 }

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{GeneralPurposeConfig, STANDARD};
-use headwater_protocols::track::{Codec, Track};
+use headwater_engine::records::Stream;
+use headwater_protocols::track::{Codec, Skipped, Track};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -102,6 +103,32 @@ pub(crate) fn label(codec: &Codec) -> &'static str {
 /// What `tracks2` shows of a track.
 pub(crate) fn shown(track: &Track) -> PathTrack {
     PathTrack { codec: label(&track.codec), codec_props: properties(track) }
+}
+
+/// A track of a path that somebody is not given.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(super) struct SkippedTrack {
+    /// Among the tracks of the path, from 0.
+    index: u64,
+    /// `null` where the path is gone.
+    #[schema(required, schema_with = super::openapi::nullable_codec_label)]
+    codec: Option<&'static str>,
+    reason: &'static str,
+}
+
+/// What is skipped of a stream.
+pub(super) fn skipped(skipped: &[Skipped], stream: Option<&Stream>) -> Vec<SkippedTrack> {
+    let shown = |one: &Skipped| SkippedTrack {
+        index: one.track as u64,
+        codec: codec_of(one, stream),
+        reason: one.reason,
+    };
+    skipped.iter().map(shown).collect()
+}
+
+/// MediaMTX's name of the codec of a track that is skipped.
+pub(crate) fn codec_of(skipped: &Skipped, stream: Option<&Stream>) -> Option<&'static str> {
+    stream?.tracks.get(skipped.track).map(|track| label(&track.codec))
 }
 
 fn properties(track: &Track) -> Option<CodecProps> {

@@ -108,37 +108,29 @@ pub(super) struct Event {
 }
 
 impl Event {
-    pub(super) fn of_connection(kind: Kind, view: &ConnectionView) -> Event {
+    /// `None` for connections without hooks: those of HTTP come and go with every few requests.
+    pub(super) fn of_connection(kind: Kind, view: &ConnectionView) -> Option<Event> {
         let type_ = match view.record.protocol {
             Protocol::Rtsp => "rtspConn",
             Protocol::Rtsps => "rtspsConn",
             Protocol::Rtmp => "rtmpConn",
             Protocol::Rtmps => "rtmpsConn",
-            Protocol::Http | Protocol::Hls => "httpConn",
-            Protocol::Https => "httpsConn",
+            Protocol::Http | Protocol::Https | Protocol::Hls => return None,
         };
         let id = view.record.id;
         let variables = twins(vec![("MTX_CONN_TYPE", type_.to_owned()), ("MTX_CONN_ID", id.to_string())]);
-        Event { kind, subject: Subject::Connection(id), path: None, variables }
+        Some(Event { kind, subject: Subject::Connection(id), path: None, variables })
     }
 
     pub(super) fn of_reader(kind: Kind, view: &SessionView) -> Event {
-        let type_ = match view.record.protocol {
-            Protocol::Rtsp => "rtspSession",
-            Protocol::Rtsps => "rtspsSession",
-            Protocol::Rtmp => "rtmpConn",
-            Protocol::Rtmps => "rtmpsConn",
-            Protocol::Http => "httpSession",
-            Protocol::Https => "httpsSession",
-            Protocol::Hls => "hlsSession",
-        };
-        let id = view.record.id;
+        let party = view.party();
         let variables = twins(vec![
             ("MTX_QUERY", query(&view.record.query)),
-            ("MTX_READER_TYPE", type_.to_owned()),
-            ("MTX_READER_ID", id.to_string()),
+            ("MTX_READER_TYPE", party.kind.to_owned()),
+            ("MTX_READER_ID", party.id.to_string()),
         ]);
-        Event { kind, subject: Subject::Reader(id), path: Some(Arc::clone(&view.record.path)), variables }
+        let (subject, path) = (Subject::Reader(party.session), Some(Arc::clone(&view.record.path)));
+        Event { kind, subject, path, variables }
     }
 
     pub(super) fn of_path(kind: Kind, path: &Arc<str>, source: Option<&Party>, text: &str) -> Event {

@@ -201,9 +201,11 @@ impl Dispatcher {
 
     fn handle(&mut self, happening: &Happening) {
         match happening {
-            Happening::ConnectionOpened(view) => self.begin(Event::of_connection(Kind::Connect, view)),
+            Happening::ConnectionOpened(view) => {
+                Event::of_connection(Kind::Connect, view).into_iter().for_each(|event| self.begin(event));
+            }
             Happening::ConnectionClosed { connection, .. } => {
-                self.end(&Event::of_connection(Kind::Disconnect, connection));
+                Event::of_connection(Kind::Disconnect, connection).iter().for_each(|event| self.end(event));
             }
             Happening::PathAvailable { path, source, query } => {
                 self.begin(Event::of_path(Kind::Available, path, source.as_ref(), query));
@@ -306,14 +308,14 @@ impl Dispatcher {
         let mut there = Vec::new();
         for protocol in Protocol::ALL {
             let connections = world.connections(protocol);
-            there.extend(connections.iter().map(|view| Event::of_connection(Kind::Connect, view)));
+            there.extend(connections.iter().filter_map(|view| Event::of_connection(Kind::Connect, view)));
             let sessions = world.sessions(protocol);
             let readers = sessions.iter().filter(|view| view.state == SessionState::Read);
             there.extend(readers.map(|view| Event::of_reader(Kind::Read, view)));
         }
         for path in world.paths() {
             let source = path.source.as_ref();
-            let session = source.and_then(|party| world.session(party.id));
+            let session = source.and_then(|party| world.session(party.session));
             let query = session.as_ref().map_or("", |session| &session.record.query);
             there.push(Event::of_path(Kind::Available, &path.name, source, query));
             if path.online.is_some() {

@@ -3,8 +3,8 @@
 //! Events come in the order they happened. What an event names may still be unknown here, after events were dropped;
 //! then the event is passed over, and the census that follows sets things right.
 
-use super::{ConnectionEntry, Happening, HomeEntry, Inner, Publisher, SessionView, party};
-use headwater_engine::records::{Census, Event, Id, SessionEntry, SessionState, Stream, Transport};
+use super::{ConnectionEntry, Happening, HomeEntry, Inner, Publisher, SessionView};
+use headwater_engine::records::{Census, Event, Id, Muxer, SessionEntry, SessionState, Stream, Transport};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -36,7 +36,8 @@ impl Inner {
             Event::StreamOpened(stream) => self.open_stream(stream, told),
             Event::StreamPublisher { id, session } => self.change_publisher(id, session, told),
             Event::StreamClosed { id, shard } => self.close_stream(id, shard, told),
-            Event::MuxerOpened(_) | Event::MuxerClosed { .. } => {}
+            Event::MuxerOpened(muxer) => drop(self.muxers.insert(muxer.stream, muxer)),
+            Event::MuxerClosed { stream } => drop(self.muxers.remove(&stream)),
             Event::Census(census) => self.take_census(*census, told),
             Event::Question(_) => {}
         }
@@ -124,7 +125,7 @@ impl Inner {
 
     fn change_publisher(&mut self, stream: u64, session: Option<Id>, told: &mut Vec<Happening>) {
         let publisher = session.and_then(|id| self.sessions.get(&id)).map(|session| Publisher {
-            party: party(session),
+            party: session.party(),
             query: session.record.query.clone(),
             since: SystemTime::now(),
         });
@@ -142,6 +143,7 @@ impl Inner {
         entry.replicas.retain(|stream| !is(stream));
         if let Some(index) = entry.homes.iter().position(|home| is(&home.record)) {
             entry.homes.remove(index).leave(told);
+            self.muxers.remove(&id);
         }
         let of_id = |stream: &Stream| stream.id == id;
         if !entry.replicas.iter().any(|s| of_id(s)) && !entry.homes.iter().any(|h| of_id(&h.record)) {
@@ -154,7 +156,7 @@ impl Inner {
 
     /// Sets right what dropped events have left wrong of one shard.
     fn take_census(&mut self, census: Census, told: &mut Vec<Happening>) {
-        let Census { shard, connections, sessions, streams, muxers: _ } = census;
+        let Census { shard, connections, sessions, streams, muxers } = census;
         let present: HashSet<Id> = connections.iter().map(|record| record.id).collect();
         let gone: Vec<Id> = self
             .connections
@@ -190,6 +192,16 @@ impl Inner {
             self.close_connection(id, "its end was not told".into(), told);
         }
         self.take_census_of_streams(shard, streams, told);
+        self.take_census_of_muxers(shard, muxers);
+    }
+
+    /// A muxer lives where its stream has its home; one without a stream is gone.
+    fn take_census_of_muxers(&mut self, shard: u8, muxers: Vec<Arc<Muxer>>) {
+        let homes = self.paths.values().flat_map(|entry| &entry.homes).map(|home| &home.record);
+        let elsewhere: HashSet<u64> =
+            homes.filter(|stream| stream.shard != shard).map(|stream| stream.id).collect();
+        self.muxers.retain(|stream, _| elsewhere.contains(stream));
+        self.muxers.extend(muxers.into_iter().map(|muxer| (muxer.stream, muxer)));
     }
 
     fn take_census_of_streams(

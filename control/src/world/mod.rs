@@ -1,4 +1,5 @@
-//! The live world as the control core knows it: connections, sessions and paths, kept from the engine's events.
+//! The live world as the control core knows it: connections, sessions, paths and HLS muxers, kept from the engine's
+//! events.
 //!
 //! Nothing here asks a shard. Counts are read from the records, which the shards keep up to date.
 
@@ -32,11 +33,21 @@ pub(crate) struct SessionView {
     pub(crate) connection: Option<Id>,
 }
 
-/// Who publishes to a path, or reads it: MediaMTX's name of the kind (`rtspSession`, …), and the id.
+/// Who publishes to a path, or reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Party {
+    /// MediaMTX's name: `rtspSession`, `rtmpConn`, …
     pub(crate) kind: &'static str,
+    /// Of what the kind names: with RTMP the connection's, else the session's. The lists of the API know it.
     pub(crate) id: Id,
+    pub(crate) session: Id,
+}
+
+/// An HLS muxer and the stream that it muxes.
+#[derive(Clone, Debug)]
+pub(crate) struct MuxerView {
+    pub(crate) record: Arc<records::Muxer>,
+    pub(crate) stream: Option<Arc<records::Stream>>,
 }
 
 /// A live path, all its shards together.
@@ -119,6 +130,8 @@ struct Inner {
     stream_paths: HashMap<u64, Arc<str>>,
     /// Sessions that read, by path.
     readers: HashMap<Arc<str>, BTreeSet<Id>>,
+    /// HLS muxers, by the stream they mux.
+    muxers: HashMap<u64, Arc<records::Muxer>>,
 }
 
 struct ConnectionEntry {
@@ -223,6 +236,32 @@ impl World {
         self.inner().path(name)
     }
 
+    /// The home stream of a path.
+    pub(crate) fn stream(&self, path: &str) -> Option<Arc<records::Stream>> {
+        let inner = self.inner();
+        inner.paths.get(path)?.homes.last().map(|home| Arc::clone(&home.record))
+    }
+
+    /// The HLS muxers, by path; of two while one replaces the other, the newer one.
+    pub(crate) fn muxers(&self) -> Vec<MuxerView> {
+        let inner = self.inner();
+        let mut by_path = BTreeMap::<&str, &Arc<records::Muxer>>::new();
+        for muxer in inner.muxers.values() {
+            let newest = by_path.entry(&muxer.path).or_insert(muxer);
+            if (muxer.created, muxer.stream) > (newest.created, newest.stream) {
+                *newest = muxer;
+            }
+        }
+        by_path.into_values().map(|muxer| inner.muxer(muxer)).collect()
+    }
+
+    /// The HLS muxer of a path.
+    pub(crate) fn muxer(&self, path: &str) -> Option<MuxerView> {
+        let inner = self.inner();
+        let of_path = inner.muxers.values().filter(|muxer| &*muxer.path == path);
+        of_path.max_by_key(|muxer| (muxer.created, muxer.stream)).map(|muxer| inner.muxer(muxer))
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -234,7 +273,30 @@ impl ConnectionEntry {
     }
 }
 
+impl SessionView {
+    /// As sources and readers of paths are named.
+    pub(crate) fn party(&self) -> Party {
+        let session = self.record.id;
+        let (kind, id) = match self.record.protocol {
+            Protocol::Rtsp => ("rtspSession", session),
+            Protocol::Rtsps => ("rtspsSession", session),
+            // MediaMTX knows no sessions of RTMP.
+            Protocol::Rtmp => ("rtmpConn", self.connection.unwrap_or(session)),
+            Protocol::Rtmps => ("rtmpsConn", self.connection.unwrap_or(session)),
+            Protocol::Http | Protocol::Https => ("httpSession", session),
+            Protocol::Hls => ("hlsSession", session),
+        };
+        Party { kind, id, session }
+    }
+}
+
 impl Inner {
+    fn muxer(&self, record: &Arc<records::Muxer>) -> MuxerView {
+        let homes = self.paths.get(&record.path).map(|entry| entry.homes.iter()).into_iter().flatten();
+        let stream = homes.map(|home| &home.record).find(|stream| stream.id == record.stream);
+        MuxerView { record: Arc::clone(record), stream: stream.map(Arc::clone) }
+    }
+
     fn path(&self, name: &str) -> Option<PathView> {
         let entry = self.paths.get(name)?;
         let home = entry.homes.last().filter(|home| home.announced)?;
@@ -243,7 +305,7 @@ impl Inner {
             replicas.chain([&home.record])
         };
         let readers = self.readers.get(name).into_iter().flatten();
-        let readers = readers.filter_map(|id| self.sessions.get(id)).map(party).collect();
+        let readers = readers.filter_map(|id| self.sessions.get(id)).map(SessionView::party).collect();
         Some(PathView {
             name: Arc::clone(&home.record.path),
             available: home.record.created,
@@ -257,18 +319,4 @@ impl Inner {
             log_bytes: streams().map(|stream| stream.log_bytes.value()).sum(),
         })
     }
-}
-
-/// MediaMTX's name of a session.
-fn party(session: &SessionView) -> Party {
-    let kind = match session.record.protocol {
-        Protocol::Rtsp => "rtspSession",
-        Protocol::Rtsps => "rtspsSession",
-        Protocol::Rtmp => "rtmpConn",
-        Protocol::Rtmps => "rtmpsConn",
-        Protocol::Http => "httpSession",
-        Protocol::Https => "httpsSession",
-        Protocol::Hls => "hlsSession",
-    };
-    Party { kind, id: session.record.id }
 }
