@@ -113,7 +113,8 @@ impl Core {
     /// A core without file and listeners, for tests of the parts that need one.
     #[cfg(test)]
     pub(crate) fn for_tests(engine: Engine, mut configuration: Configuration) -> Core {
-        (configuration.global.rtsp, configuration.global.rtmp, configuration.global.hls) = (false, false, false);
+        (configuration.global.rtsp, configuration.global.rtmp, configuration.global.hls) =
+            (false, false, false);
         let configuration = Arc::new(configuration);
         let parts = Parts {
             settings: Settings::default(),

@@ -19,8 +19,7 @@ pub(crate) enum SecureListener {
 }
 
 impl SecureListener {
-    const ALL: [SecureListener; 3] =
-        [SecureListener::Rtsps, SecureListener::Rtmps, SecureListener::Https];
+    const ALL: [SecureListener; 3] = [SecureListener::Rtsps, SecureListener::Rtmps, SecureListener::Https];
 
     /// Whether the configuration wants it.
     fn is_wanted(self, global: &Global) -> bool {
@@ -111,7 +110,8 @@ mod tests {
             std::fs::write(&file, text).expect("written");
             file.display().to_string()
         };
-        let (certificate, key) = (write("a.crt", made.cert.pem()), write("a.key", made.signing_key.serialize_pem()));
+        let (certificate, key) =
+            (write("a.crt", made.cert.pem()), write("a.key", made.signing_key.serialize_pem()));
         let mut configuration = Configuration::default();
         assert!(files(&configuration).is_empty());
         let keyring = Keyring::default();
@@ -129,7 +129,10 @@ mod tests {
         configuration.global.rtmp_server_key = "nowhere".to_owned();
         configuration.global.rtsp_encryption = Encryption::Strict;
         let faults = MediaTls::read(&keyring, &configuration).expect_err("files are missing").to_string();
-        assert!(faults.contains("rtspServerCert, rtspServerKey: ") && faults.contains("rtmpServerCert"), "{faults}");
+        assert!(
+            faults.contains("rtspServerCert, rtspServerKey: ") && faults.contains("rtmpServerCert"),
+            "{faults}"
+        );
         configuration.global.rtmp = false;
         assert_eq!(files(&configuration).len(), 2);
     }

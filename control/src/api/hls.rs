@@ -214,7 +214,7 @@ fn found(view: Option<SessionView>) -> Result<SessionView, Failure> {
 }
 
 /// The words of `kind`, also of the metrics.
-pub(super) const STREAM_KINDS: [&str; 3] = ["flv", "webSocketFlv", "mpegts"];
+pub(crate) const STREAM_KINDS: [&str; 3] = ["flv", "webSocketFlv", "mpegts"];
 
 /// What an endless stream is; nothing for other sessions.
 pub(crate) fn stream_kind(kind: SessionKind) -> Option<&'static str> {
@@ -327,7 +327,8 @@ mod tests {
 
     #[test]
     fn sessions_say_what_they_are() {
-        let of = |kind| serde_json::to_value(shown_session(&session(Protocol::Hls, kind), Vec::new())).unwrap();
+        let of =
+            |kind| serde_json::to_value(shown_session(&session(Protocol::Hls, kind), Vec::new())).unwrap();
         let expected = json!({
             "id": "00000000-0000-8000-8000-000000000001", "created": "1970-01-01T00:00:00Z",
             "remoteAddr": "192.0.2.1:5000", "path": "cam", "query": "a=b", "user": "me", "userAgent": "lens",

@@ -35,6 +35,8 @@ mod tests;
 pub(crate) mod time;
 pub(crate) mod tracks;
 
+pub(crate) use sessions::state_word;
+
 use crate::core::Core;
 use crate::http::answer::{Failure, json_response};
 use crate::http::gate::Gate;
@@ -185,10 +187,7 @@ fn rtmp_routes() -> Router<Arc<Api>> {
                 &format!("{group}/get/{{id}}"),
                 get(move |shared, id| rtmp::connection(protocol, shared, id)),
             )
-            .route(
-                &format!("{group}/kick/{{id}}"),
-                post(move |shared, id| rtmp::kick(protocol, shared, id)),
-            );
+            .route(&format!("{group}/kick/{{id}}"), post(move |shared, id| rtmp::kick(protocol, shared, id)));
     }
     router
 }

@@ -2,6 +2,7 @@
 
 use super::extract::Fields;
 use crate::http::answer::{Failure, json_response};
+use crate::http::counters::Refusal;
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -92,8 +93,9 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<Response, Failure> {
         return Ok(json_response(StatusCode::OK, text));
     }
     let units = u32::try_from(text.len() / LARGE_UNIT).unwrap_or(u32::MAX);
-    let held = Arc::clone(&LARGE).try_acquire_many_owned(units).map_err(|_| {
-        Failure::unavailable("too many large answers wait for their readers; ask for smaller pages")
+    let held = Arc::clone(&LARGE).try_acquire_many_owned(units).map_err(|_| Failure {
+        refusal: Some(Refusal::LargeAnswers),
+        ..Failure::unavailable("too many large answers wait for their readers; ask for smaller pages")
     })?;
     let length = text.len();
     let mut response = json_response(StatusCode::OK, in_pieces(text.into(), held));

@@ -159,10 +159,11 @@ mod tests {
         let idle = serde_json::to_value(shown(&view, None, Vec::new())).unwrap();
         let mut keys: Vec<&str> = idle.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        let mut expected = "id created remoteAddr state path query user userAgent inboundBytes outboundBytes \
+        let mut expected =
+            "id created remoteAddr state path query user userAgent inboundBytes outboundBytes \
             outboundFramesDiscarded bytesReceived bytesSent skippedTracks"
-            .split_whitespace()
-            .collect::<Vec<_>>();
+                .split_whitespace()
+                .collect::<Vec<_>>();
         expected.sort_unstable();
         assert_eq!(keys, expected);
         assert_eq!((&idle["state"], &idle["path"]), (&"idle".into(), &"".into()));

@@ -231,7 +231,7 @@ fn shown_connection(view: &ConnectionView) -> RtspConn {
 }
 
 /// The word of the API and of the metrics.
-pub(super) fn state_word(state: SessionState) -> &'static str {
+pub(crate) fn state_word(state: SessionState) -> &'static str {
     match state {
         SessionState::Idle => "idle",
         SessionState::Read => "read",

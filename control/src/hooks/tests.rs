@@ -1,6 +1,6 @@
 //! Happenings go in; real processes and requests come out.
 
-use super::{Dispatcher, HookCounters, Phase};
+use super::{Dispatcher, Event, HookCounters, Kind, Phase};
 use crate::config::{Configuration, ConfiguredPath, Global, PathConfiguration};
 use crate::world::{ConnectionView, Happening, Party, SessionView, World};
 use axum::http::StatusCode;
@@ -89,7 +89,8 @@ async fn finish(hooks: Dispatcher) {
 }
 
 fn source() -> Option<Party> {
-    Some(Party { kind: "rtspSession", id: ID.parse().expect("an id") })
+    let id = ID.parse().expect("an id");
+    Some(Party { kind: "rtspSession", id, session: id })
 }
 
 fn available(path: &Arc<str>) -> Happening {
@@ -101,10 +102,14 @@ fn unavailable(path: &Arc<str>) -> Happening {
 }
 
 fn connection() -> ConnectionView {
+    connection_of(Protocol::Rtsps)
+}
+
+fn connection_of(protocol: Protocol) -> ConnectionView {
     let record = Connection {
         id: ID.parse().expect("an id"),
         created: SystemTime::now(),
-        protocol: Protocol::Rtsps,
+        protocol,
         remote: "192.0.2.7:5000".parse().expect("an address"),
         inbound_bytes: Default::default(),
         outbound_bytes: Default::default(),
@@ -113,10 +118,14 @@ fn connection() -> ConnectionView {
 }
 
 fn session(path: &Arc<str>, id: &str, state: SessionState) -> SessionView {
+    session_of(Protocol::Rtsp, path, id, state)
+}
+
+fn session_of(protocol: Protocol, path: &Arc<str>, id: &str, state: SessionState) -> SessionView {
     let record = Session {
         id: id.parse::<Id>().expect("an id"),
         created: SystemTime::now(),
-        protocol: Protocol::Rtsp,
+        protocol,
         remote: "192.0.2.7:5000".parse().expect("an address"),
         path: Arc::clone(path),
         query: "".into(),
@@ -132,6 +141,39 @@ fn session(path: &Arc<str>, id: &str, state: SessionState) -> SessionView {
 /// Writes its environment at once.
 fn environment_to(file: &str) -> String {
     format!("sh -c 'env > {file}.new && mv {file}.new {file}'")
+}
+
+#[test]
+fn connections_of_rtmp_have_hooks_and_those_of_http_have_none() {
+    let of = |protocol| {
+        let event = Event::of_connection(Kind::Connect, &connection_of(protocol))?;
+        event.variables.into_iter().find(|(name, _)| name == "MTX_CONN_TYPE").map(|(_, value)| value)
+    };
+    assert_eq!(of(Protocol::Rtmp).as_deref(), Some("rtmpConn"));
+    assert_eq!(of(Protocol::Rtmps).as_deref(), Some("rtmpsConn"));
+    assert_eq!((of(Protocol::Http), of(Protocol::Https)), (None, None));
+}
+
+#[test]
+fn readers_are_named_as_in_the_api() {
+    const WIRE: &str = "00000000-0000-8000-8000-0000000000aa";
+    let of = |protocol| {
+        let mut view = session_of(protocol, &"cam".into(), ID, SessionState::Read);
+        view.connection = Some(WIRE.parse().expect("an id"));
+        let event = Event::of_reader(Kind::Read, &view);
+        let value =
+            |of: &str| event.variables.iter().find(|(name, _)| name == of).map(|(_, value)| value.clone());
+        (value("MTX_READER_TYPE").expect("a type"), value("MTX_READER_ID").expect("an id"))
+    };
+    for (protocol, kind, id) in [
+        (Protocol::Rtmp, "rtmpConn", WIRE),
+        (Protocol::Rtmps, "rtmpsConn", WIRE),
+        (Protocol::Hls, "hlsSession", ID),
+        (Protocol::Http, "httpSession", ID),
+        (Protocol::Https, "httpSession", ID),
+    ] {
+        assert_eq!(of(protocol), (kind.to_owned(), id.to_owned()));
+    }
 }
 
 #[tokio::test]

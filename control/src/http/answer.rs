@@ -1,5 +1,6 @@
 //! The envelope of every error: `{"status":"error","error":"…"}`, as in MediaMTX.
 
+use super::counters::Refusal;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,11 +13,13 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What is wrong with each of several things, by name.
     pub(crate) errors: Map<String, Value>,
+    /// The bound that was met, to be counted by the port that answers; it is left on the response.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 impl Failure {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Failure {
-        Failure { status, message: message.into(), errors: Map::new() }
+        Failure { status, message: message.into(), errors: Map::new(), refusal: None }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Failure {
@@ -51,6 +54,9 @@ impl IntoResponse for Failure {
         if self.status == StatusCode::REQUEST_TIMEOUT {
             // The rest of the body may still be on its way.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(refusal) = self.refusal {
+            response.extensions_mut().insert(refusal);
         }
         response
     }

@@ -32,10 +32,12 @@ pub(crate) enum Refusal {
     NotDelayed,
     /// Nobody could be asked who the client is.
     AuthenticationUnavailable,
+    /// Large answers that wait for their readers have filled their bound.
+    LargeAnswers,
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Refusal; 17] = [
+    pub(crate) const ALL: [Refusal; 18] = [
         Refusal::Connections,
         Refusal::ConnectionsOfAddress,
         Refusal::TlsHandshake,
@@ -53,6 +55,7 @@ impl Refusal {
         Refusal::WrongCredentials,
         Refusal::NotDelayed,
         Refusal::AuthenticationUnavailable,
+        Refusal::LargeAnswers,
     ];
 
     /// The label of the metric.
@@ -75,6 +78,7 @@ impl Refusal {
             Refusal::WrongCredentials => "wrong_credentials",
             Refusal::NotDelayed => "not_delayed",
             Refusal::AuthenticationUnavailable => "authentication_unavailable",
+            Refusal::LargeAnswers => "large_answers",
         }
     }
 }

@@ -52,6 +52,9 @@ impl Guard {
         } else {
             self.route(request).await
         };
+        if let Some(reason) = response.extensions().get::<Refusal>() {
+            self.counters.refuse(*reason);
+        }
         let headers = response.headers_mut();
         headers.insert(header::SERVER, HeaderValue::from_static("headwater"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

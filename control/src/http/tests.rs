@@ -22,11 +22,16 @@ async fn broken() -> Response {
     panic!("a handler that breaks")
 }
 
+async fn full() -> Failure {
+    Failure { refusal: Some(Refusal::LargeAnswers), ..Failure::unavailable("full") }
+}
+
 fn router() -> Router {
     Router::new()
         .route("/who", get(async |Extension(client): Extension<Client>| client.0.to_string()))
         .route("/body", post(whole))
         .route("/broken", get(broken))
+        .route("/full", get(full))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
 }
 
@@ -262,4 +267,12 @@ async fn encryption_is_switched_on_and_off_at_the_same_socket() {
     listener.secure(None);
     assert!(exchange(&listener, &request("GET /who", "")).await.starts_with("HTTP/1.1 200"));
     tokio::time::timeout(limits::DRAIN, listener.stop()).await.expect("nothing is left open");
+}
+
+#[tokio::test]
+async fn a_bound_that_a_handler_meets_is_counted() {
+    let (listener, counters) = start(router()).await;
+    let answer = exchange(&listener, b"GET /full HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert_eq!(counters.refused_for(Refusal::LargeAnswers), 1);
 }

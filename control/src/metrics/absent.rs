@@ -11,9 +11,6 @@ struct Category {
     suffixes: &'static [&'static str],
 }
 
-const RTMP: &[&str] =
-    &["inbound_bytes", "outbound_bytes", "outbound_frames_discarded", "bytes_received", "bytes_sent"];
-
 const SRT: &[&str] = &[
     "packets_sent",
     "packets_received",
@@ -93,14 +90,6 @@ const WEBRTC: &[&str] = &[
 
 const ABSENT: &[Category] = &[
     Category { name: "forward_dests", noun: "Forward destinations", suffixes: &["outbound_bytes"] },
-    Category { name: "hls_sessions", noun: "HLS sessions", suffixes: &["outbound_bytes"] },
-    Category {
-        name: "hls_muxers",
-        noun: "HLS muxers",
-        suffixes: &["outbound_bytes", "outbound_frames_discarded", "bytes_sent"],
-    },
-    Category { name: "rtmp_conns", noun: "RTMP connections", suffixes: RTMP },
-    Category { name: "rtmps_conns", noun: "RTMPS connections", suffixes: RTMP },
     Category { name: "srt_conns", noun: "SRT connections", suffixes: SRT },
     Category { name: "webrtc_sessions", noun: "WebRTC sessions", suffixes: WEBRTC },
     Category { name: "moq_sessions", noun: "MoQ sessions", suffixes: &["inbound_bytes", "outbound_bytes"] },

@@ -7,9 +7,11 @@ use super::absent;
 use super::filter::Filter;
 use super::page::{Page, gauge_sample, labelled, set_gauge};
 use super::snapshot::{PathLine, Snapshot};
-use crate::world::{ConnectionView, SessionView};
-use headwater_engine::records::{Protocol, SessionCounts, SessionState};
+use crate::api::state_word;
+use crate::world::{ConnectionView, MuxerView, SessionView};
+use headwater_engine::records::{Id, Protocol, SessionCounts, SessionState};
 use prometheus::proto::Metric;
+use std::collections::HashMap;
 
 type Figure<T> = (&'static str, &'static str, fn(&T) -> f64);
 
@@ -100,11 +102,45 @@ const SESSIONS: &[Figure<SessionCounts>] = &[
     }),
 ];
 
+const RTMP: &[Figure<RtmpRow>] = &[
+    ("", "1 each.", |_| 1.0),
+    ("_inbound_bytes", "bytes from the client.", |row| row.connection.record.inbound_bytes.value() as f64),
+    ("_outbound_bytes", "bytes to the client.", |row| row.connection.record.outbound_bytes.value() as f64),
+    ("_outbound_frames_discarded", "access units skipped because the client was too slow.", |row| {
+        let counts = row.session.as_ref().map(|session| &session.record.counts);
+        counts.map_or(0.0, |counts| counts.outbound_rtp_packets_discarded.value() as f64)
+    }),
+    ("_bytes_received", "deprecated: use the name with inbound_bytes.", |row| {
+        row.connection.record.inbound_bytes.value() as f64
+    }),
+    ("_bytes_sent", "deprecated: use the name with outbound_bytes.", |row| {
+        row.connection.record.outbound_bytes.value() as f64
+    }),
+];
+
+const HLS_SESSIONS: &[Figure<SessionCounts>] = &[
+    ("", "1 each.", |_| 1.0),
+    ("_outbound_bytes", "bytes to the client.", |counts| counts.outbound_bytes.value() as f64),
+];
+
+const HLS_MUXERS: &[Figure<MuxerView>] = &[
+    ("", "1 each.", |_| 1.0),
+    ("_outbound_bytes", "bytes of playlists and segments to clients.", |one| {
+        one.record.outbound_bytes.value() as f64
+    }),
+    ("_outbound_frames_discarded", "access units that could not be muxed.", |one| {
+        one.record.outbound_frames_discarded.value() as f64
+    }),
+    ("_bytes_sent", "deprecated: use hls_muxers_outbound_bytes.", |one| {
+        one.record.outbound_bytes.value() as f64
+    }),
+];
+
 /// A category under way.
 struct Table<'a> {
     category: &'a str,
     /// For the help texts.
-    noun: &'static str,
+    noun: &'a str,
     /// Whether an empty one shows zeros.
     zero: bool,
 }
@@ -112,11 +148,15 @@ struct Table<'a> {
 /// Writes what the filter wants.
 pub(crate) fn write(page: &mut Page, filter: &Filter, snapshot: &Snapshot) {
     write_paths(page, filter, &snapshot.paths);
-    for (protocol, connections) in &snapshot.connections {
-        write_connections(page, filter, *protocol, connections);
+    write_hls_sessions(page, filter, snapshot.sessions(Protocol::Hls));
+    write_hls_muxers(page, filter, &snapshot.muxers);
+    for (protocol, noun) in [(Protocol::Rtsp, "RTSP"), (Protocol::Rtsps, "RTSPS")] {
+        write_connections(page, filter, (protocol, noun), snapshot.connections(protocol));
+        write_sessions(page, filter, (protocol, noun), snapshot.sessions(protocol));
     }
-    for (protocol, sessions) in &snapshot.sessions {
-        write_sessions(page, filter, *protocol, sessions);
+    for (protocol, noun) in [(Protocol::Rtmp, "RTMP connections"), (Protocol::Rtmps, "RTMPS connections")] {
+        let (connections, sessions) = (snapshot.connections(protocol), snapshot.sessions(protocol));
+        write_rtmp(page, filter, (protocol, noun), &rtmp_rows(connections, sessions));
     }
     absent::write(page, filter);
 }
@@ -145,8 +185,13 @@ fn write_paths(page: &mut Page, filter: &Filter, all: &[PathLine]) {
     page.gauges("paths_readers", "Paths: readers, by kind.", readers);
 }
 
-fn write_connections(page: &mut Page, filter: &Filter, protocol: Protocol, all: &[ConnectionView]) {
-    let category = format!("{}_conns", protocol.name());
+fn write_connections(
+    page: &mut Page,
+    filter: &Filter,
+    (protocol, noun): (Protocol, &str),
+    all: &[ConnectionView],
+) {
+    let (category, noun) = (format!("{}_conns", protocol.name()), format!("{noun} connections"));
     if !filter.wants(&category) {
         return;
     }
@@ -156,20 +201,13 @@ fn write_connections(page: &mut Page, filter: &Filter, protocol: Protocol, all: 
         .filter(|(_, id)| filter.admits(&category, id))
         .collect();
     let samples = shown.iter().map(|(_, id)| labelled(&[("id", id)])).collect();
-    let noun = match protocol {
-        Protocol::Rtsp => "RTSP connections",
-        Protocol::Rtsps => "RTSPS connections",
-        Protocol::Rtmp => "RTMP connections",
-        Protocol::Rtmps => "RTMPS connections",
-        Protocol::Http | Protocol::Hls => "HTTP connections",
-        Protocol::Https => "HTTPS connections",
-    };
-    let table = Table { category: &category, noun, zero: all.is_empty() && filter.wants_zero(&category) };
+    let table =
+        Table { category: &category, noun: &noun, zero: all.is_empty() && filter.wants_zero(&category) };
     table.write(page, CONNECTIONS, samples, |row| shown[row].0);
 }
 
-fn write_sessions(page: &mut Page, filter: &Filter, protocol: Protocol, all: &[SessionView]) {
-    let category = format!("{}_sessions", protocol.name());
+fn write_sessions(page: &mut Page, filter: &Filter, (protocol, noun): (Protocol, &str), all: &[SessionView]) {
+    let (category, noun) = (format!("{}_sessions", protocol.name()), format!("{noun} sessions"));
     if !filter.wants(&category) {
         return;
     }
@@ -184,29 +222,80 @@ fn write_sessions(page: &mut Page, filter: &Filter, protocol: Protocol, all: &[S
             ("id", id.as_str()),
             ("path", &one.record.path),
             ("remoteAddr", &remote),
-            ("state", state(one.state)),
+            ("state", state_word(one.state)),
         ])
     };
     let samples = shown.iter().map(sample).collect();
-    let noun = match protocol {
-        Protocol::Rtsp => "RTSP sessions",
-        Protocol::Rtsps => "RTSPS sessions",
-        Protocol::Rtmp => "RTMP sessions",
-        Protocol::Rtmps => "RTMPS sessions",
-        Protocol::Http => "HTTP sessions",
-        Protocol::Https => "HTTPS sessions",
-        Protocol::Hls => "HLS sessions",
-    };
-    let table = Table { category: &category, noun, zero: all.is_empty() && filter.wants_zero(&category) };
+    let table =
+        Table { category: &category, noun: &noun, zero: all.is_empty() && filter.wants_zero(&category) };
     table.write(page, SESSIONS, samples, |row| &shown[row].0.record.counts);
 }
 
-fn state(state: SessionState) -> &'static str {
-    match state {
-        SessionState::Idle => "idle",
-        SessionState::Read => "read",
-        SessionState::Publish => "publish",
+/// A connection of RTMP, and what it reads or publishes.
+struct RtmpRow {
+    connection: ConnectionView,
+    session: Option<SessionView>,
+}
+
+fn rtmp_rows(connections: &[ConnectionView], sessions: &[SessionView]) -> Vec<RtmpRow> {
+    let by_id: HashMap<Id, &SessionView> =
+        sessions.iter().map(|session| (session.record.id, session)).collect();
+    let row = |connection: &ConnectionView| {
+        let session = connection.session.and_then(|id| by_id.get(&id).copied());
+        RtmpRow { connection: connection.clone(), session: session.cloned() }
+    };
+    connections.iter().map(row).collect()
+}
+
+fn write_rtmp(page: &mut Page, filter: &Filter, (protocol, noun): (Protocol, &str), all: &[RtmpRow]) {
+    let category = format!("{}_conns", protocol.name());
+    if !filter.wants(&category) {
+        return;
     }
+    let id = |row: &RtmpRow| row.connection.record.id.to_string();
+    let shown: Vec<_> = all.iter().filter(|row| filter.admits(&category, &id(row))).collect();
+    let sample = |row: &&RtmpRow| {
+        let remote = row.connection.record.remote.to_string();
+        labelled(&[
+            ("id", id(row).as_str()),
+            ("path", row.session.as_ref().map_or("", |session| &session.record.path)),
+            ("remoteAddr", &remote),
+            ("state", state_word(row.session.as_ref().map_or(SessionState::Idle, |session| session.state))),
+        ])
+    };
+    let samples = shown.iter().map(sample).collect();
+    let zero = all.is_empty() && filter.wants_zero(&category);
+    Table { category: &category, noun, zero }.write(page, RTMP, samples, |row| shown[row]);
+}
+
+fn write_hls_sessions(page: &mut Page, filter: &Filter, all: &[SessionView]) {
+    let category = "hls_sessions";
+    if !filter.wants(category) {
+        return;
+    }
+    let shown: Vec<_> = all
+        .iter()
+        .map(|one| (one, one.record.id.to_string()))
+        .filter(|(_, id)| filter.admits(category, id))
+        .collect();
+    let sample = |(one, id): &(&SessionView, String)| {
+        let remote = one.record.remote.to_string();
+        labelled(&[("id", id.as_str()), ("path", &one.record.path), ("remoteAddr", &remote)])
+    };
+    let samples = shown.iter().map(sample).collect();
+    let table = Table { category, noun: "HLS sessions", zero: all.is_empty() && filter.wants_zero(category) };
+    table.write(page, HLS_SESSIONS, samples, |row| &shown[row].0.record.counts);
+}
+
+fn write_hls_muxers(page: &mut Page, filter: &Filter, all: &[MuxerView]) {
+    let category = "hls_muxers";
+    if !filter.wants(category) {
+        return;
+    }
+    let shown: Vec<_> = all.iter().filter(|one| filter.admits(category, &one.record.path)).collect();
+    let samples = shown.iter().map(|one| labelled(&[("name", &*one.record.path)])).collect();
+    let table = Table { category, noun: "HLS muxers", zero: all.is_empty() && filter.wants_zero(category) };
+    table.write(page, HLS_MUXERS, samples, |row| shown[row]);
 }
 
 impl Table<'_> {

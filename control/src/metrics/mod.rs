@@ -14,6 +14,7 @@ mod http;
 mod mediamtx;
 mod page;
 mod process;
+mod protocols;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -102,6 +103,7 @@ impl Scraper {
         mediamtx::write(&mut page, filter, &snapshot);
         if filter.wants_own() {
             write_paths(&mut page, &snapshot.paths);
+            protocols::write(&mut page, &snapshot);
             for source in &self.sources {
                 source(&mut page);
             }

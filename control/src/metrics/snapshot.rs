@@ -1,18 +1,22 @@
 //! The live world as one scrape shows it. Taken at once, off the control thread; a shard is not asked.
 
+use crate::api::tracks;
 use crate::config::Configuration;
 use crate::core::Core;
-use crate::world::{ConnectionView, PathView, SessionView};
+use crate::world::{ConnectionView, MuxerView, PathView, SessionView, World};
 use headwater_engine::records::Protocol;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What is live, and the configured paths that are not.
 #[derive(Default)]
 pub(crate) struct Snapshot {
     pub(crate) paths: Vec<PathLine>,
-    pub(crate) connections: Vec<(Protocol, Vec<ConnectionView>)>,
-    pub(crate) sessions: Vec<(Protocol, Vec<SessionView>)>,
+    pub(crate) connections: HashMap<Protocol, Vec<ConnectionView>>,
+    pub(crate) sessions: HashMap<Protocol, Vec<SessionView>>,
+    pub(crate) muxers: Vec<MuxerView>,
+    /// Tracks that sessions are not given, by protocol and codec.
+    pub(crate) skipped: BTreeMap<(Protocol, &'static str), u64>,
 }
 
 /// A path as the metrics show it.
@@ -67,16 +71,44 @@ impl From<PathView> for PathLine {
 
 impl Snapshot {
     pub(crate) fn of(core: &Core) -> Snapshot {
+        let world = &core.world;
+        let all = Protocol::ALL.into_iter();
+        let sessions: HashMap<_, _> = all.clone().map(|one| (one, world.sessions(one))).collect();
         Snapshot {
-            paths: path_lines(core.world.paths(), &core.configuration()),
-            connections: [Protocol::Rtsp, Protocol::Rtsps]
-                .map(|protocol| (protocol, core.world.connections(protocol)))
-                .into(),
-            sessions: [Protocol::Rtsp, Protocol::Rtsps]
-                .map(|protocol| (protocol, core.world.sessions(protocol)))
-                .into(),
+            paths: path_lines(world.paths(), &core.configuration()),
+            connections: all.map(|one| (one, world.connections(one))).collect(),
+            muxers: world.muxers(),
+            skipped: skipped(sessions.values().flatten(), world),
+            sessions,
         }
     }
+
+    pub(crate) fn connections(&self, protocol: Protocol) -> &[ConnectionView] {
+        self.connections.get(&protocol).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn sessions(&self, protocol: Protocol) -> &[SessionView] {
+        self.sessions.get(&protocol).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Counts the tracks that sessions are not given.
+fn skipped<'a>(
+    sessions: impl Iterator<Item = &'a SessionView>,
+    world: &World,
+) -> BTreeMap<(Protocol, &'static str), u64> {
+    let mut counts = BTreeMap::new();
+    for session in sessions {
+        let tracks = session.record.skipped.get().map_or(&[][..], |tracks| tracks);
+        if tracks.is_empty() {
+            continue;
+        }
+        let stream = world.stream(&session.record.path);
+        for codec in tracks.iter().filter_map(|track| tracks::codec_of(track, stream.as_deref())) {
+            *counts.entry((session.record.protocol, codec)).or_default() += 1;
+        }
+    }
+    counts
 }
 
 /// The live paths and, among them by name, the configured ones that are not live. A regular expression or `all_others`

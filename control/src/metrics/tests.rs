@@ -5,12 +5,14 @@ use crate::auth::AuthCounters;
 use crate::config::values::AuthMethod;
 use crate::config::{Configuration, ConfiguredPath, PathConfiguration};
 use crate::hooks::HookCounters;
-use crate::world::{ConnectionView, Party, PathView, SessionView};
+use crate::world::{ConnectionView, MuxerView, Party, PathView, SessionView};
 use axum::body::Body;
 use axum::http::Request;
 use headwater_engine::Counters;
 use headwater_engine::access::Verdict;
-use headwater_engine::records::{self, Id, Protocol, SessionCounts, SessionState, Transport};
+use headwater_engine::counters::Counter;
+use headwater_engine::records::{self, Id, Protocol, SessionCounts, SessionKind, SessionState, Transport};
+use headwater_protocols::track::{Codec, Medium, Skipped, Track};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -25,7 +27,8 @@ fn id(number: usize) -> Id {
 }
 
 fn path(name: &str, readers: &[&'static str]) -> PathView {
-    let readers = readers.iter().enumerate().map(|(n, kind)| Party { kind, id: id(n) }).collect();
+    let readers =
+        readers.iter().enumerate().map(|(n, kind)| Party { kind, id: id(n), session: id(n) }).collect();
     PathView {
         name: name.into(),
         available: SystemTime::UNIX_EPOCH,
@@ -41,20 +44,25 @@ fn path(name: &str, readers: &[&'static str]) -> PathView {
 }
 
 fn session(number: usize, path: &str) -> SessionView {
+    session_of(Protocol::Rtsp, Default::default(), number, path)
+}
+
+fn session_of(protocol: Protocol, kind: SessionKind, number: usize, path: &str) -> SessionView {
     let record = records::Session {
         id: id(number),
         created: SystemTime::UNIX_EPOCH,
-        protocol: Protocol::Rtsp,
+        protocol,
         remote: "192.0.2.7:5000".parse().expect("an address"),
         path: path.into(),
         query: "".into(),
         user: "".into(),
         user_agent: "".into(),
-        kind: Default::default(),
+        kind,
         skipped: Default::default(),
         counts: SessionCounts::default(),
     };
     record.counts.outbound_bytes.add(number as u64);
+    record.counts.outbound_rtp_packets_discarded.add(11);
     record.counts.inbound_rtp_packets_jitter.set(1.5);
     SessionView {
         record: Arc::new(record),
@@ -77,11 +85,7 @@ fn connection(number: usize) -> ConnectionView {
 }
 
 fn empty() -> Snapshot {
-    Snapshot {
-        paths: Vec::new(),
-        connections: [Protocol::Rtsp, Protocol::Rtsps].map(|protocol| (protocol, Vec::new())).into(),
-        sessions: [Protocol::Rtsp, Protocol::Rtsps].map(|protocol| (protocol, Vec::new())).into(),
-    }
+    Snapshot::default()
 }
 
 fn small() -> Snapshot {
@@ -94,8 +98,8 @@ fn small() -> Snapshot {
     }
     let live = vec![path("cam", &["rtspSession", "rtspSession", "rtspsSession"]), path("quo\"te\\", &[])];
     world.paths = snapshot::path_lines(live, &configuration);
-    world.connections[0].1 = vec![connection(1), connection(2)];
-    world.sessions[0].1 = vec![session(1, "cam"), session(2, "quo\"te\\")];
+    world.connections.insert(Protocol::Rtsp, vec![connection(1), connection(2)]);
+    world.sessions.insert(Protocol::Rtsp, vec![session(1, "cam"), session(2, "quo\"te\\")]);
     world
 }
 
@@ -269,13 +273,109 @@ fn an_item_is_shown_alone() {
     assert_eq!(families(&page_of(small(), &[("path", "cam")])).len(), 7);
 }
 
+/// A client of RTMP that reads, one that has said nothing yet, and one of each kind over HTTP.
+fn converted() -> Snapshot {
+    let mut world = empty();
+    let mut reading = connection(1);
+    reading.session = Some(id(2));
+    world.connections.insert(Protocol::Rtmp, vec![reading, connection(3)]);
+    world.sessions.insert(Protocol::Rtmp, vec![session_of(Protocol::Rtmp, SessionKind::Plain, 2, "cam")]);
+    world.sessions.insert(Protocol::Hls, vec![session_of(Protocol::Hls, SessionKind::Cdn, 4, "cam")]);
+    world.sessions.insert(Protocol::Https, vec![session_of(Protocol::Https, SessionKind::MpegTs, 5, "cam")]);
+    let muxer = records::Muxer {
+        stream: 1,
+        path: "cam".into(),
+        created: SystemTime::UNIX_EPOCH,
+        variant: "lowLatency",
+        last_request_ms: Default::default(),
+        outbound_bytes: Counter::of(12),
+        outbound_frames_discarded: Counter::of(13),
+        skipped: [Skipped { track: 0, reason: "HLS has no place for it" }].into(),
+    };
+    let track = |codec| Track {
+        medium: Medium::Audio,
+        codec,
+        payload_type: 96,
+        clock_rate: 8000,
+        channels: 1,
+        format_parameters: "".into(),
+        rtpmap: "".into(),
+        attributes: Vec::new(),
+    };
+    let stream = records::Stream {
+        id: 1,
+        path: "cam".into(),
+        shard: 0,
+        home: true,
+        created: SystemTime::UNIX_EPOCH,
+        tracks: vec![track(Codec::Speex)],
+        inbound_bytes: Default::default(),
+        inbound_frames_in_error: Default::default(),
+        outbound_bytes: Default::default(),
+        readers: Default::default(),
+        log_bytes: Default::default(),
+    };
+    world.muxers = vec![MuxerView { record: Arc::new(muxer), stream: Some(Arc::new(stream)) }];
+    world.skipped.insert((Protocol::Rtmp, "KLV"), 2);
+    world
+}
+
+#[test]
+fn rtmp_and_hls_have_the_families_of_mediamtx() {
+    let page = page_of(converted(), &[]);
+    let labels = |number, path: &str, state: &str| {
+        format!("{{id=\"{}\",path=\"{path}\",remoteAddr=\"192.0.2.7:5000\",state=\"{state}\"}}", id(number))
+    };
+    for line in [
+        format!("rtmp_conns{} 1", labels(1, "cam", "read")),
+        format!("rtmp_conns_outbound_frames_discarded{} 11", labels(1, "cam", "read")),
+        format!("rtmp_conns_bytes_received{} 0", labels(3, "", "idle")),
+        format!(
+            "hls_sessions_outbound_bytes{{id=\"{}\",path=\"cam\",remoteAddr=\"192.0.2.7:5000\"}} 4",
+            id(4)
+        ),
+        "hls_muxers{name=\"cam\"} 1".to_owned(),
+        "hls_muxers_outbound_bytes{name=\"cam\"} 12".to_owned(),
+        "hls_muxers_bytes_sent{name=\"cam\"} 12".to_owned(),
+        "hls_muxers_outbound_frames_discarded{name=\"cam\"} 13".to_owned(),
+        "rtmps_conns_outbound_frames_discarded 0".to_owned(),
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line}");
+    }
+    let of = |query: (&str, &str)| families(&page_of(converted(), &[query])).len();
+    assert_eq!((of(("type", "rtmp_conns")), of(("type", "hls_sessions"))), (6, 2));
+    assert_eq!((of(("rtmp_conn", &id(3).to_string())), of(("rtmp_conn", &id(2).to_string()))), (6, 0));
+    assert_eq!((of(("hls_muxer", "cam")), of(("hls_muxer", "other"))), (4, 0));
+    assert_eq!((of(("hls_session", &id(4).to_string())), of(("rtmps_conn", "x"))), (2, 0));
+}
+
+#[test]
+fn protocols_are_counted_with_what_they_cannot_carry() {
+    let page = page_of(converted(), &[("type", "headwater")]);
+    for line in [
+        "headwater_protocol_connections{protocol=\"rtmp\"} 2",
+        "headwater_protocol_connections{protocol=\"https\"} 0",
+        "headwater_protocol_sessions{protocol=\"hls\",state=\"read\"} 1",
+        "headwater_protocol_sessions{protocol=\"rtsp\",state=\"publish\"} 0",
+        "headwater_http_streams{kind=\"mpegts\"} 1",
+        "headwater_http_streams{kind=\"flv\"} 0",
+        "headwater_hls_muxers{variant=\"lowLatency\"} 1",
+        "headwater_hls_muxers{variant=\"fmp4\"} 0",
+        "headwater_skipped_tracks{codec=\"KLV\",protocol=\"rtmp\"} 2",
+        "headwater_hls_skipped_tracks{codec=\"Speex\"} 1",
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line}");
+    }
+}
+
 #[test]
 fn ten_thousand_paths_and_sessions_are_all_there() {
     let mut world = empty();
     let names: Vec<String> = (0..10_000).map(|n| format!("site/camera-{n:05}")).collect();
     let live = names.iter().map(|name| path(name, &["rtspSession"])).collect();
     world.paths = snapshot::path_lines(live, &Configuration::default());
-    world.sessions[0].1 = names.iter().enumerate().map(|(n, name)| session(n, name)).collect();
+    let sessions = names.iter().enumerate().map(|(n, name)| session(n, name)).collect();
+    world.sessions.insert(Protocol::Rtsp, sessions);
     let start = Instant::now();
     let page = page_of(world, &[]);
     let took = start.elapsed();

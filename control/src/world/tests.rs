@@ -1,7 +1,7 @@
 use super::{Happening, World};
 use headwater_engine::counters::Counter;
 use headwater_engine::records::{
-    Census, Connection, Event, Id, Protocol, Session, SessionCounts, SessionState, Stream, Transport,
+    Census, Connection, Event, Id, Muxer, Protocol, Session, SessionCounts, SessionState, Stream, Transport,
 };
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,10 +12,14 @@ fn id(shard: u8, n: u8) -> Id {
 }
 
 fn connection(id: Id) -> Arc<Connection> {
+    connection_of(Protocol::Rtsp, id)
+}
+
+fn connection_of(protocol: Protocol, id: Id) -> Arc<Connection> {
     Arc::new(Connection {
         id,
         created: SystemTime::now(),
-        protocol: Protocol::Rtsp,
+        protocol,
         remote: ([127, 0, 0, 1], 1000).into(),
         inbound_bytes: Counter::default(),
         outbound_bytes: Counter::default(),
@@ -23,10 +27,14 @@ fn connection(id: Id) -> Arc<Connection> {
 }
 
 fn session(id: Id, path: &str) -> Arc<Session> {
+    session_of(Protocol::Rtsp, id, path)
+}
+
+fn session_of(protocol: Protocol, id: Id, path: &str) -> Arc<Session> {
     Arc::new(Session {
         id,
         created: SystemTime::now(),
-        protocol: Protocol::Rtsp,
+        protocol,
         remote: ([127, 0, 0, 1], 1000).into(),
         path: path.into(),
         query: "a=b".into(),
@@ -51,6 +59,19 @@ fn stream(number: u64, shard: u8, home: bool) -> Arc<Stream> {
         outbound_bytes: Counter::default(),
         readers: Counter::default(),
         log_bytes: Counter::default(),
+    })
+}
+
+fn muxer(stream: u64) -> Arc<Muxer> {
+    Arc::new(Muxer {
+        stream,
+        path: "cam".into(),
+        created: SystemTime::now(),
+        variant: "lowLatency",
+        last_request_ms: Counter::default(),
+        outbound_bytes: Counter::default(),
+        outbound_frames_discarded: Counter::default(),
+        skipped: Box::default(),
     })
 }
 
@@ -165,6 +186,79 @@ fn a_census_sets_right_what_was_lost() {
 }
 
 #[test]
+fn with_rtmp_sources_and_readers_are_connections() {
+    let world = World::new();
+    let (wire, publisher, reader) = (id(0, 100), id(0, 1), id(0, 2));
+    let state = |id, state| Event::SessionChanged { id, state, transport: None };
+    let open = |session, connection| Event::SessionOpened { session, connection };
+    told(
+        &world,
+        vec![
+            Event::ConnectionOpened(connection_of(Protocol::Rtmp, wire)),
+            open(session_of(Protocol::Rtmp, publisher, "cam"), Some(wire)),
+            Event::StreamOpened(stream(7, 0, true)),
+            Event::StreamPublisher { id: 7, session: Some(publisher) },
+            state(publisher, SessionState::Publish),
+            Event::ConnectionOpened(connection_of(Protocol::Rtmps, id(0, 101))),
+            open(session_of(Protocol::Rtmps, reader, "cam"), Some(id(0, 101))),
+            state(reader, SessionState::Read),
+            open(session_of(Protocol::Hls, id(0, 3), "cam"), None),
+            state(id(0, 3), SessionState::Read),
+            Event::MuxerOpened(muxer(7)),
+        ],
+    );
+    let path = world.path("cam").expect("live");
+    let source = path.source.expect("a publisher");
+    assert_eq!((source.kind, source.id, source.session), ("rtmpConn", wire, publisher));
+    let mut readers: Vec<_> = path.readers.iter().map(|party| (party.kind, party.id)).collect();
+    readers.sort();
+    // The muxer is no reader.
+    assert_eq!(readers, [("hlsSession", id(0, 3)), ("rtmpsConn", id(0, 101))]);
+}
+
+#[test]
+fn a_muxer_goes_with_its_stream_and_its_successor_is_shown() {
+    let world = World::new();
+    published(&world);
+    told(&world, vec![Event::MuxerOpened(muxer(7))]);
+    assert_eq!(world.muxer("cam").expect("there").stream.expect("its stream").id, 7);
+    let successor = vec![Event::StreamOpened(stream(8, 0, true)), Event::MuxerOpened(muxer(8))];
+    told(&world, successor);
+    assert_eq!(world.muxers().iter().map(|view| view.record.stream).collect::<Vec<_>>(), [8]);
+    told(&world, vec![Event::MuxerClosed { stream: 8 }]);
+    assert_eq!(world.muxer("cam").expect("the first one").record.stream, 7);
+    told(&world, vec![Event::StreamClosed { id: 7, shard: 0 }]);
+    assert!(world.muxer("cam").is_none() && world.muxers().is_empty());
+}
+
+#[test]
+fn a_census_sets_muxers_right_on_its_shard_only() {
+    let world = World::new();
+    published(&world);
+    let mut far = Arc::into_inner(stream(9, 1, true)).expect("alone");
+    far.path = "far".into();
+    let of_far = Muxer { path: "far".into(), ..Arc::into_inner(muxer(9)).expect("alone") };
+    let lost = muxer(55);
+    told(
+        &world,
+        vec![
+            Event::StreamOpened(Arc::new(far)),
+            Event::MuxerOpened(Arc::new(of_far)),
+            Event::MuxerOpened(lost),
+        ],
+    );
+    let census = Census {
+        shard: 0,
+        connections: Vec::new(),
+        sessions: Vec::new(),
+        streams: vec![(stream(7, 0, true), None)],
+        muxers: vec![muxer(7)],
+    };
+    told(&world, vec![Event::Census(Box::new(census))]);
+    assert_eq!(world.muxers().iter().map(|view| view.record.stream).collect::<Vec<_>>(), [7, 9]);
+}
+
+#[test]
 fn events_of_unknown_things_change_nothing() {
     let world = World::new();
     let events = vec![
@@ -174,6 +268,7 @@ fn events_of_unknown_things_change_nothing() {
         Event::SessionChanged { id: id(0, 1), state: SessionState::Read, transport: None },
         Event::StreamPublisher { id: 1, session: Some(id(0, 1)) },
         Event::StreamClosed { id: 1, shard: 0 },
+        Event::MuxerClosed { stream: 1 },
     ];
     assert!(told(&world, events).is_empty());
     assert!(world.paths().is_empty());
