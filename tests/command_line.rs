@@ -72,11 +72,11 @@ fn what_makes_no_sense_is_refused_with_a_reason() -> Result<()> {
 
 #[test]
 fn a_configuration_is_checked_and_printed() -> Result<()> {
-    let text = "logLevel: debug\nprotocols: [tcp]\nrtmp: yes\npaths:\n  cam:\n    maxReaders: 3\n  \"~^x(.*)$\":\n    \
+    let text = "logLevel: debug\nprotocols: [tcp]\nsrt: yes\npaths:\n  cam:\n    maxReaders: 3\n  \"~^x(.*)$\":\n    \
                 source: redirect\n    sourceRedirect: rtsp://h/$G1\n";
     let given = file("given", text)?;
     let checked = printed(&["--check-config", &given])?;
-    for part in ["protocols", "rtspTransports", "not in effect: rtmp", "is valid"] {
+    for part in ["protocols", "rtspTransports", "not in effect: srt", "is valid"] {
         ensure!(checked.contains(part), "no {part:?} in {checked}");
     }
     // What is printed is accepted again, and stays what it is.

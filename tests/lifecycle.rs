@@ -138,7 +138,8 @@ fn two_servers_do_not_share_a_port() -> Result<()> {
     let first = Server::start()?;
     let mut command = Command::new(binary()?);
     let taken = first.rtsp.to_string();
-    for setting in [&format!("rtspAddress={taken}"), "rtpAddress=127.0.0.1:0", "rtcpAddress=127.0.0.1:0"] {
+    let rtsp = format!("rtspAddress={taken}");
+    for setting in [&rtsp, "rtpAddress=127.0.0.1:0", "rtcpAddress=127.0.0.1:0", "rtmp=no", "hls=no"] {
         command.args(["--set", setting]);
     }
     let mut second = Process::spawn("a second headwater", command)?;

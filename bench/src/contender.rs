@@ -66,6 +66,8 @@ pub(crate) fn server_command(options: &ServerOptions, rtsp_port: u16) -> Result<
         format!("rtspAddress='127.0.0.1:{rtsp_port}'"),
         "rtpAddress='127.0.0.1:0'".to_owned(),
         "rtcpAddress='127.0.0.1:0'".to_owned(),
+        "rtmp=no".to_owned(),
+        "hls=no".to_owned(),
         "logLevel=warn".to_owned(),
     ];
     settings.extend(options.window_ms.map(|window| format!("pathDefaults.deliveryWindow={window}ms")));

@@ -48,6 +48,7 @@ use logs::Logs;
 use media_tls::MediaTls;
 use ports::Ports;
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -289,18 +290,25 @@ fn announce(engine: &Engine, ports: &Ports, shards: usize) -> std::io::Result<()
     for (name, address) in ports.listening() {
         writeln!(out, "listening  {name:<7}  tcp  {address}")?;
     }
-    if let Some(rtsp) = listening.iter().find(|listening| listening.protocol == "rtsp") {
-        let ip = rtsp.address.ip();
-        let host = if ip.is_unspecified() { "127.0.0.1".to_owned() } else { ip.to_string() };
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
-        let url = format!("rtsp://{host}:{}/test", rtsp.address.port());
+    let of = |protocol: &str| listening.iter().find(|listening| listening.protocol == protocol);
+    if let Some(rtsp) = of("rtsp") {
+        let url = format!("rtsp://{}/test", reachable(rtsp.address));
         writeln!(
             out,
             "publish    ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -c:v libx264 -preset veryfast -tune zerolatency -g 30 -pix_fmt yuv420p -f rtsp -rtsp_transport tcp {url}"
         )?;
         writeln!(out, "play       ffplay -rtsp_transport tcp {url}")?;
     }
+    if let Some(web) = of("http").or(of("https")) {
+        writeln!(out, "watch      {}://{}/test/", web.protocol, reachable(web.address))?;
+    }
     out.flush()
+}
+
+/// Where a client on this machine reaches what listens at `address`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+    SocketAddr::new(ip, address.port())
 }
 
 /// The signals this process takes.

@@ -19,6 +19,8 @@ api: yes
 apiAddress: 127.0.0.1:0
 metrics: yes
 metricsAddress: 127.0.0.1:0
+rtmpAddress: 127.0.0.1:0
+hlsAddress: 127.0.0.1:0
 ";
 
 /// How long the server may take to notice a file.

@@ -20,8 +20,10 @@ pub struct Launch {
     /// The address that all sockets are bound to.
     pub host: IpAddr,
     pub shards: Option<usize>,
-    /// Certificate and key for RTSPS, both PEM.
+    /// Certificate and key, both PEM: for RTSPS, and for whatever of `media` runs over TLS.
     pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Listeners beside RTSP, on ephemeral ports: `rtmp`, `rtmps`, and one of `http` and `https`. Those not named are off.
+    pub media: Vec<&'static str>,
     /// Configuration beside that: `KEY=VALUE`, as for `--set`.
     pub settings: Vec<String>,
     /// Configuration file.
@@ -43,6 +45,7 @@ impl Default for Launch {
             host: Ipv4Addr::LOCALHOST.into(),
             shards: None,
             certificate: None,
+            media: Vec::new(),
             settings: Vec::new(),
             file: None,
             environment: Vec::new(),
@@ -50,6 +53,28 @@ impl Default for Launch {
             addresses_in_file: false,
             within: Vec::new(),
         }
+    }
+}
+
+impl Launch {
+    /// The settings that open what `media` names, and close the rest.
+    fn media_settings(&self, any_port: &str) -> Vec<String> {
+        let has = |name: &str| self.media.contains(&name);
+        let rtmp_encryption = match (has("rtmp"), has("rtmps")) {
+            (false, true) => "strict",
+            (true, true) => "optional",
+            _ => "no",
+        };
+        let word = |on: bool| if on { "yes" } else { "no" };
+        vec![
+            format!("rtmp={}", word(has("rtmp") || has("rtmps"))),
+            format!("rtmpEncryption=\"{rtmp_encryption}\""),
+            format!("rtmpAddress='{any_port}'"),
+            format!("rtmpsAddress='{any_port}'"),
+            format!("hls={}", word(has("http") || has("https"))),
+            format!("hlsEncryption={}", word(has("https"))),
+            format!("hlsAddress='{any_port}'"),
+        ]
     }
 }
 
@@ -61,6 +86,8 @@ pub struct Server {
     pub rtp: SocketAddr,
     pub rtcp: SocketAddr,
     pub rtsps: Option<SocketAddr>,
+    /// The listeners of `media` that were asked for, by name.
+    pub media: BTreeMap<&'static str, SocketAddr>,
     /// The control ports that were asked for, by name.
     pub control: BTreeMap<&'static str, SocketAddr>,
     peer: bool,
@@ -106,8 +133,13 @@ impl Server {
         if let Some((certificate, key)) = &launch.certificate {
             set(&format!("rtspsAddress='{any_port}'"));
             set("rtspEncryption=optional");
-            set(&format!("rtspServerCert={}", certificate.display()));
-            set(&format!("rtspServerKey={}", key.display()));
+            for protocol in ["rtsp", "rtmp", "hls"] {
+                set(&format!("{protocol}ServerCert={}", certificate.display()));
+                set(&format!("{protocol}ServerKey={}", key.display()));
+            }
+        }
+        if !in_file {
+            launch.media_settings(&any_port).iter().for_each(|setting| set(setting));
         }
         if let Some(shards) = launch.shards {
             set(&format!("shards={shards}"));
@@ -123,7 +155,7 @@ impl Server {
         let listening = wait::until("the server to say where it listens", START, || {
             process.still_runs()?;
             let lines = listening(&process.stdout());
-            let mut names = ["rtsp", "rtp", "rtcp"].iter().chain(&launch.control);
+            let mut names = ["rtsp", "rtp", "rtcp"].iter().chain(&launch.control).chain(&launch.media);
             let complete = names.all(|name| lines.contains_key(*name));
             Ok((complete && (!wanted || lines.contains_key("rtsps"))).then_some(lines))
         });
@@ -133,6 +165,7 @@ impl Server {
             rtp: listening["rtp"],
             rtcp: listening["rtcp"],
             rtsps: listening.get("rtsps").copied(),
+            media: launch.media.iter().map(|name| (*name, listening[*name])).collect(),
             control: launch.control.iter().map(|name| (*name, listening[*name])).collect(),
             process,
             peer: false,
@@ -169,6 +202,7 @@ impl Server {
             rtp,
             rtcp,
             rtsps: None,
+            media: BTreeMap::new(),
             control: BTreeMap::new(),
             peer: true,
             stopped: false,

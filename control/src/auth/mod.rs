@@ -4,8 +4,8 @@
 //! key set) has bounded places to work and to wait in, and delays nobody who does not need it. The first rule that lets
 //! somebody in holds; a fault of ours never lets anybody in.
 //!
-//! Tokens are taken from `Authorization: Bearer`, else from the password, else, with RTSP and RTMP, from `token` or `jwt`
-//! of the query. The deprecated `authJWTInHTTPQuery` has no effect: tokens in addresses of the control ports reach logs.
+//! Tokens are taken from `Authorization: Bearer`, else from the password, else, with RTSP, RTMP and endless streams over
+//! HTTP, from `token` or `jwt` of the query. The deprecated `authJWTInHTTPQuery` has no effect: tokens in addresses of the control ports reach logs.
 
 mod counters;
 mod hashes;
@@ -293,7 +293,8 @@ fn token_of(request: &Request) -> String {
     if !credentials.password.is_empty() {
         return credentials.password.clone();
     }
-    if !matches!(request.protocol, "rtsp" | "rtsps" | "rtmp" | "rtmps") {
+    // A browser's WebSocket cannot send header fields of its own, and that is how it reads FLV over HTTP.
+    if !matches!(request.protocol, "rtsp" | "rtsps" | "rtmp" | "rtmps" | "http" | "https") {
         return String::new();
     }
     let only = |name: &str| {

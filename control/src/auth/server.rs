@@ -239,6 +239,7 @@ fn protocol(name: &str) -> &str {
     match name {
         "rtsps" => "rtsp",
         "rtmps" => "rtmp",
+        "https" => "http",
         other => other,
     }
 }

@@ -60,7 +60,9 @@ async fn tokens_are_found_where_mediamtx_finds_them() {
     query.query = format!("x=y&token={token}");
     let mut legacy = query.clone();
     legacy.query = format!("jwt={token}");
-    for request in [bearer, password, query.clone(), legacy] {
+    let mut web_socket = query.clone();
+    web_socket.protocol = "https";
+    for request in [bearer, password, query.clone(), legacy, web_socket] {
         assert_eq!(authority.check(request).await, allowed("eva"));
     }
     let mut api = query.clone();
