@@ -15,7 +15,28 @@ macro_rules! files {
     };
 }
 
-files!["index.html"];
+files![
+    "buffer.js",
+    "controls.js",
+    "figures.js",
+    "icon.svg",
+    "index.css",
+    "index.html",
+    "index.js",
+    "live.js",
+    "mp4.js",
+    "native.js",
+    "options.js",
+    "page.css",
+    "player.css",
+    "player.html",
+    "player.js",
+    "playlist.js",
+    "rendition.js",
+    "request.js",
+    "session.js",
+    "timeline.js",
+];
 
 /// All pages by their names.
 pub(crate) fn all() -> Arc<HashMap<&'static str, Page>> {
