@@ -35,15 +35,17 @@ export class LiveControl {
   decide(ahead, elapsed) {
     this.penalty = Math.max(0, this.penalty - FORGIVEN * elapsed);
     const excess = ahead - this.target;
+    // Just before the buffer grows by a step.
+    const lowest = Math.max(this.target - this.step, this.target / 2);
     if (excess > JUMP + this.step) {
       this.rate = 1;
       return { jump: this.target };
     }
     if (excess > SLACK + this.step) {
       this.rate = FASTER;
-    } else if (ahead < this.target / 3) {
+    } else if (ahead < lowest / 3) {
       this.rate = SLOWER;
-    } else if ((this.rate > 1 && excess < this.step / 2) || (this.rate < 1 && ahead > this.target / 2)) {
+    } else if ((this.rate > 1 && excess < this.step / 2) || (this.rate < 1 && ahead > lowest / 2)) {
       this.rate = 1;
     }
     return { rate: this.rate };

@@ -54,6 +54,7 @@ const events = {
     if (state === 'playing') {
       tell('live', 'Live');
       controls.sound(session !== null && session.hasSound);
+      element('stage').dataset.picture = video.videoWidth > 0 ? 'some' : 'none';
     } else if (state === 'silent') {
       tell('offline', 'Waiting', 'The publisher has stopped sending.', 'The picture comes back by itself when it goes on.');
     } else if (element('badge').dataset.state !== 'loading') {
@@ -86,7 +87,8 @@ async function attempt(native) {
 
 async function explain(error, native) {
   if (error instanceof TransportStreamError || error instanceof UnsupportedError) {
-    if (!native && playsNatively(video)) {
+    // What Media Source Extensions cannot decode, the browser's HLS cannot either; but it may know another packing.
+    if (!native && error instanceof TransportStreamError && playsNatively(video)) {
       return attempt(true);
     }
     trouble(error);
@@ -130,7 +132,7 @@ function refuse(error) {
   if (error instanceof TransportStreamError) {
     tell('trouble', 'Not playable here', 'This stream is packed as MPEG-TS, which this browser does not play.', `${elsewhere} – or let the server pack it as fMP4 (hlsVariant).`);
   } else {
-    tell('trouble', 'Not playable here', 'This browser cannot decode this stream.', `Type of the media: ${error.message}. ${elsewhere}`);
+    tell('trouble', 'Not playable here', `This browser cannot decode ${error.codecs}.`, elsewhere);
   }
 }
 

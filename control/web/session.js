@@ -18,8 +18,17 @@ const STEP_OVER = 0.05;
 const SILENCE_TARGETS = 2;
 const SILENCE_SECONDS = 2;
 
-/// The browser cannot decode the stream.
-export class UnsupportedError extends Error {}
+const NAMES = { avc1: 'H.264', avc3: 'H.264', hvc1: 'H.265', hev1: 'H.265', av01: 'AV1', vp09: 'VP9', mp4a: 'AAC', fLaC: 'FLAC', opus: 'Opus' };
+
+/// The browser cannot decode media of this type; `codecs` names them for people.
+export class UnsupportedError extends Error {
+  constructor(mime) {
+    super(`not supported: ${mime}`);
+    const list = (mime.match(/"(.*)"/) || ['', ''])[1].split(',');
+    const unknown = list.filter((codec) => !MediaSource.isTypeSupported(mime.replace(/".*"/, `"${codec}"`)));
+    this.codecs = unknown.map((codec) => NAMES[codec.slice(0, 4)] || codec).join(' and ') || 'this stream';
+  }
+}
 
 export class Session {
   /// `events` has the methods `begun()`, `stalled()`, `state('playing' | 'waiting' | 'silent')`, `trouble(error)` and
