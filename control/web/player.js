@@ -103,6 +103,10 @@ async function explain(error, native) {
     tell('offline', 'Offline', 'This stream is offline.', 'It starts by itself as soon as somebody publishes it.');
     return OFFLINE_MS;
   }
+  if (error instanceof RequestError && error.status === 503 && error.url === urls.hls) {
+    tell('offline', 'Waiting', 'The stream is about to begin.', 'The server has no picture of it yet.');
+    return OFFLINE_MS;
+  }
   trouble(error);
   failures += 1;
   if (error instanceof RequestError && error.forbidden) {
