@@ -117,7 +117,8 @@ fn what_a_browser_cannot_play_is_said_in_a_sentence() -> Result<()> {
     let _publisher = Process::spawn("ffmpeg publishes H265", command)?;
     let url = page(&server, "hevc/");
     // Debian's Chromium has no decoder for H265.
-    node("watch.mjs", &[&url, "telephone", "hevc", "sentence=cannot decode H.265", "shot"])?.succeed(BROWSE)?;
+    node("watch.mjs", &[&url, "telephone", "hevc", "sentence=cannot decode H.265", "shot"])?
+        .succeed(BROWSE)?;
     let sentence = "sentence=neither Media Source Extensions nor HLS";
     node("watch.mjs", &[&url, "desktop", "old-browser", "no-media-source", sentence])?.succeed(BROWSE)?;
     server.stop()
@@ -133,7 +134,8 @@ fn the_index_helps_newcomers_and_lists_what_is_live() -> Result<()> {
         browser.succeed(BROWSE)?;
         drop(publisher);
         let listed = || {
-            let answer = headwater_tests::web::get(server.media["http"], "/~/paths.json").and_then(|answer| answer.json());
+            let answer = headwater_tests::web::get(server.media["http"], "/~/paths.json")
+                .and_then(|answer| answer.json());
             answer.is_ok_and(|paths| paths.as_array().is_some_and(Vec::is_empty))
         };
         wait::until_true("the list to be empty again", Duration::from_secs(10), listed)?;

@@ -8,8 +8,9 @@ import { OfflineError, TransportStreamError } from './rendition.js';
 import { backOff, pause, RequestError, ServerClock } from './request.js';
 import { Session, UnsupportedError } from './session.js';
 
-/// How often a path without a stream is asked for, and the most that is waited after faults.
-const OFFLINE_MS = 2000;
+/// How often a path without a stream is asked for, in the first minute and later; and the most that is waited after faults.
+const OFFLINE_MS = [2000, 5000];
+const OFFLINE_FIRST = 30;
 const FAULT_MS_MAX = 8000;
 
 const element = (id) => document.getElementById(id);
@@ -20,6 +21,7 @@ const clock = new ServerClock();
 
 let session = null;
 let failures = 0;
+let absences = 0;
 let errors = 0;
 let interruptions = 0;
 let soundChosen = false;
@@ -44,6 +46,7 @@ function trouble(error) {
 const events = {
   begun() {
     failures = 0;
+    absences = 0;
     if (!soundChosen) {
       soundChosen = true;
       video.muted = wanted.muted;
@@ -99,13 +102,12 @@ async function explain(error, native) {
     if (error.url && error.url !== urls.hls) {
       return again(); // a file of the stream is gone, or the server's session with us: the stream may be there
     }
-    failures = 0;
     tell('offline', 'Offline', 'This stream is offline.', 'It starts by itself as soon as somebody publishes it.');
-    return OFFLINE_MS;
+    return offline();
   }
   if (error instanceof RequestError && error.status === 503 && error.url === urls.hls) {
     tell('offline', 'Waiting', 'The stream is about to begin.', 'The server has no picture of it yet.');
-    return OFFLINE_MS;
+    return offline();
   }
   trouble(error);
   failures += 1;
@@ -122,6 +124,13 @@ async function explain(error, native) {
     tell('trouble', 'Interrupted', 'The playback was interrupted.', `${error.message} Trying again.`);
   }
   return backOff(failures, 500, FAULT_MS_MAX);
+}
+
+// What to wait for a stream that is not there.
+function offline() {
+  failures = 0;
+  absences += 1;
+  return OFFLINE_MS[absences > OFFLINE_FIRST ? 1 : 0];
 }
 
 // Begins anew soon, with the multivariant playlist, whose status decides what is shown.
