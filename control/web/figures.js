@@ -37,7 +37,7 @@ export function showFigures({ video, element, source }) {
     put('dropped', total > 0 ? `${dropped} of ${total}` : '–');
     put('means', now ? now.means : '–');
     const size = video.videoWidth > 0 ? `${video.videoWidth}×${video.videoHeight}` : null;
-    const rate = now && now.frameRate ? ` ${Number(now.frameRate.toFixed(2))} fps` : '';
+    const rate = now && now.frameRate ? ` ${Math.round(now.frameRate)} fps` : '';
     put('picture', size ? size + rate : now && video.readyState > 0 ? 'sound only' : '–');
   };
   setInterval(update, PERIOD_MS);

@@ -172,6 +172,7 @@ async function play() {
 function figures() {
   element('stalls').textContent = String(interruptions);
   if (session === null || !session.begun) {
+    element('live').dataset.live = 'no';
     return null;
   }
   const { latency, ahead, bitrate, frameRate, means } = session;

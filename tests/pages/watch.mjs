@@ -72,7 +72,7 @@ async function keys() {
   await page.keyboard.press('Space');
   check(!(await state('video.paused')), 'the space bar does not play');
   check(await state('video.muted'), 'playing began with sound');
-  check(await state('!unmute.hidden'), 'no button for sound');
+  await until('a button for sound', 5, () => state('!unmute.hidden'));
   await page.click('#unmute');
   check(!(await state('video.muted')) && await state('unmute.hidden'), 'the button for sound does nothing');
   await page.keyboard.press('m');
