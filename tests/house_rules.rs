@@ -258,8 +258,8 @@ fn all_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 fn everything_here_was_written_here() -> Result<()> {
     // What people write by hand. Packages, fonts, images, recordings and minified scripts are others' work or output.
     let written = [
-        "rs", "toml", "lock", "md", "json", "txt", "py", "html", "css", "js", "yml", "yaml", "key", "crt",
-        "sdp", "service",
+        "rs", "toml", "lock", "md", "json", "txt", "py", "html", "css", "js", "mjs", "svg", "yml", "yaml",
+        "key", "crt", "sdp", "service",
     ];
     let mut files = Vec::new();
     all_files(&root(), &mut files)?;
@@ -268,8 +268,10 @@ fn everything_here_was_written_here() -> Result<()> {
         .filter(|file| {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             let extension = file.extension().map(|extension| extension.to_string_lossy().into_owned());
-            // Recorded between clients and servers that ran here.
-            let captured = file.parent().is_some_and(|folder| folder.ends_with("captures"));
+            // Recorded between clients and servers that ran here, or made here by ffmpeg of its own test picture.
+            let captured = file
+                .parent()
+                .is_some_and(|folder| folder.ends_with("captures") || folder.ends_with("fixtures"));
             let known = captured || extension.is_none_or(|extension| written.contains(&extension.as_str()));
             // Cargo.lock grows with the packages it pins.
             let large = fs::metadata(file).is_ok_and(|data| data.len() > 100_000) && name != "Cargo.lock";

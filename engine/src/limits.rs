@@ -87,6 +87,8 @@ pub const HLS_WAITERS_MAX: usize = 100_000;
 pub const HLS_JOINED_MAX: usize = 24;
 /// HLS sessions of one shard.
 pub const HLS_SESSIONS_MAX: usize = 200_000;
+/// HLS sessions of one address on one shard: many players share one behind a NAT, but one must not take all places.
+pub const HLS_SESSIONS_PER_ADDRESS_MAX: usize = 20_000;
 /// An HLS session whose player has asked for nothing for this long is over, as in MediaMTX.
 pub const HLS_SESSION_IDLE: Duration = Duration::from_secs(30);
 /// Playlists smaller than this are not compressed: it would save no packet.

@@ -180,6 +180,20 @@ pub enum Access {
     Ask { exclude: Vec<access::Permission>, patience: Duration },
 }
 
+impl Access {
+    /// Whether everybody may do this from everywhere, without credentials.
+    pub(crate) fn is_public(&self, action: access::Action, path: &str) -> bool {
+        match self {
+            Access::Open => true,
+            Access::Rules(users) => users.iter().any(|user| {
+                let covers = |permission: &access::Permission| permission.covers(action, path);
+                user.credentials.is_none() && user.networks.is_empty() && user.permissions.iter().any(covers)
+            }),
+            Access::Ask { exclude, .. } => exclude.iter().any(|permission| permission.covers(action, path)),
+        }
+    }
+}
+
 /// Bounds that an operator may set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {

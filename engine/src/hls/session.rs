@@ -6,12 +6,12 @@
 //! over by the shard that opened them.
 
 use crate::limits;
-use crate::mesh::ShardId;
 use crate::modules::{Rejection, Request, Role};
 use crate::net::Peer;
 use crate::records::{self, Event, Id, Protocol, SessionCounts, SessionKind, SessionState, Transport};
 use crate::shard::{SessionSummary, Shard, State};
 use crate::stream::Description;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -28,7 +28,8 @@ pub(crate) struct Session {
     pub(crate) secret: Box<str>,
     /// `None` for a content delivery network, which asks from anywhere.
     ip: Option<IpAddr>,
-    owner: ShardId,
+    /// Let in without showing anything: its files need no secret.
+    pub(crate) is_open: bool,
     description: Arc<Description>,
     opened: Instant,
     /// Milliseconds after `opened`.
@@ -65,9 +66,9 @@ impl State {
     pub(crate) fn open_player(
         &mut self,
         request: &Request,
-        peer: Peer,
         description: &Arc<Description>,
         kind: SessionKind,
+        is_open: bool,
     ) -> Result<Arc<Session>, Rejection> {
         if kind == SessionKind::Cdn
             && let Some(known) =
@@ -79,8 +80,14 @@ impl State {
             let reason = "this shard has its maximum of HLS sessions";
             return Err(Rejection::new(crate::modules::RejectionKind::Limit, reason));
         }
+        let of_address = self.players_of.get(&request.peer.0.ip()).copied().unwrap_or(0);
+        if of_address >= limits::HLS_SESSIONS_PER_ADDRESS_MAX && kind != SessionKind::Cdn {
+            let reason = "this address has its maximum of HLS sessions";
+            return Err(Rejection::new(crate::modules::RejectionKind::Limit, reason));
+        }
         self.reserve_reader(request, description)?;
-        let (shard, now) = (self.id, self.now);
+        *self.players_of.entry(request.peer.0.ip()).or_default() += 1;
+        let (shard, now, peer) = (self.id, self.now, request.peer);
         let secret: Box<str> = crate::rtsp::session_id(shard);
         let key = self.players.insert_with_key(|key| {
             let record = Arc::new(records::Session {
@@ -100,14 +107,13 @@ impl State {
                 record,
                 secret: secret.clone(),
                 ip: (kind != SessionKind::Cdn).then(|| peer.0.ip()),
-                owner: shard,
+                is_open,
                 description: Arc::clone(description),
                 opened: now,
                 last_seen_ms: AtomicU64::new(0),
             })
         });
         let session = Arc::clone(&self.players[key]);
-        debug_assert_eq!(session.owner, shard);
         self.registry.add_player(&session);
         self.counters.sessions_opened.add(1);
         self.counters.sessions_open.add(1);
@@ -157,6 +163,12 @@ impl Shard {
 
     pub(crate) fn close_player(&mut self, key: PlayerKey, reason: &str) {
         let Some(session) = self.state.players.remove(key) else { return };
+        if let Entry::Occupied(mut count) = self.state.players_of.entry(session.record.remote.ip()) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
         self.state.registry.remove_player(&session.secret);
         session.description.readers.fetch_sub(1, Ordering::Relaxed);
         self.state.counters.sessions_open.sub(1);

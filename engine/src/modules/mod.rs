@@ -107,6 +107,8 @@ pub(crate) enum Raw<'a> {
     Rtsp(&'a mut message::Request),
     /// An RTMP command, by name.
     Command(&'static str),
+    /// An HTTP request, by path.
+    Http(&'a str),
 }
 
 /// How a request ended.

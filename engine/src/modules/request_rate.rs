@@ -1,4 +1,4 @@
-//! Request rate: takes part in `filter` and `interval`. A connection that asks faster than any player does is answered
+//! Request rate: takes part in `filter` and `interval`. A connection of RTSP or RTMP that asks faster than any player does is answered
 //! 503 until it slows down, before its requests are understood and cost more.
 
 use super::{Filtered, Module, Raw, Rejection, RejectionKind, Role};
@@ -49,15 +49,19 @@ impl Module for RequestRate {
     }
 
     fn filter(&mut self, shard: &mut State, connection: ConnectionKey, raw: &mut Raw<'_>) -> Filtered {
+        // One connection of a cache carries the requests of thousands of players.
+        if let Raw::Http(_) = raw {
+            return Filtered::Next;
+        }
         let (now, bounds) = (shard.now, &shard.settings.bounds);
         let bucket = self.buckets.entry(connection);
         if bucket.or_insert_with(|| Bucket::full(now, bounds.request_burst)).take(now, bounds) {
             return Filtered::Next;
         }
         shard.counters.requests_throttled.add(1);
-        let method = match raw {
+        let method = match &*raw {
             Raw::Rtsp(request) => request.method.as_str(),
-            Raw::Command(name) => name,
+            Raw::Command(name) | Raw::Http(name) => name,
         };
         tracing::trace!(method, "throttled");
         Filtered::Rejected(Rejection::new(RejectionKind::Unavailable, "the connection asks too often"))

@@ -48,6 +48,7 @@ use slotmap::{SecondaryMap, SlotMap};
 use socket2::Socket;
 use std::collections::HashMap;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -173,6 +174,8 @@ pub(crate) struct State {
     pub(crate) muxings: Muxings,
     /// HLS players whose sessions were opened here.
     pub(crate) players: SlotMap<PlayerKey, Arc<crate::hls::Session>>,
+    /// How many of them each address has.
+    pub(crate) players_of: HashMap<IpAddr, usize>,
     pub(crate) zipped: web::Zipped,
     connections_max: usize,
     pub(crate) questions: Questions,
@@ -257,6 +260,7 @@ impl Shard {
             hls_asks: Asks::default(),
             muxings: Muxings::new(),
             players: SlotMap::with_key(),
+            players_of: HashMap::new(),
             zipped: web::Zipped::default(),
             settings: parts.settings,
             registry: parts.registry,

@@ -38,6 +38,11 @@ impl Shard {
             self.respond_web(key, exchange, head, Body::Empty);
             return Ok(());
         }
+        // CORS does not hold for WebSockets, and browsers show what they know of the user.
+        if facts.websocket.is_some() && facts.is_foreign {
+            let reason = "pages of that origin may not read here (hlsAllowOrigins)";
+            return Err(Rejection::new(RejectionKind::Invalid, reason));
+        }
         let accept = match (&facts.websocket, kind) {
             (Some(offered), Kind::Flv) => Some(websocket::accept(offered).ok_or_else(|| {
                 Rejection::new(RejectionKind::Invalid, "Sec-WebSocket-Key is not 16 bytes in base64")

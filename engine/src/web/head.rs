@@ -4,7 +4,7 @@ use crate::settings::Settings;
 use ::http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS,
     ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, IF_NONE_MATCH, ORIGIN, RANGE,
+    ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, IF_NONE_MATCH, ORIGIN, RANGE,
     UPGRADE, USER_AGENT, VARY,
 };
 use ::http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) range: Option<Box<str>>,
     pub(crate) if_none_match: Option<Box<str>>,
     pub(crate) takes_gzip: bool,
+    /// A page of another site asks, which CORS does not allow.
+    pub(crate) is_foreign: bool,
     /// Set for a WebSocket: its key.
     pub(crate) websocket: Option<Box<str>>,
     /// Without the question mark.
@@ -46,6 +48,9 @@ impl Facts {
             origin: text(&ORIGIN).and_then(|origin| allowed(origin, &settings.http.allow_origins)),
             range: owned(&RANGE),
             if_none_match: owned(&IF_NONE_MATCH),
+            is_foreign: text(&ORIGIN).is_some_and(|origin| {
+                allowed(origin, &settings.http.allow_origins).is_none() && !is_own(origin, text(&HOST))
+            }),
             takes_gzip: text(&ACCEPT_ENCODING).is_some_and(takes_gzip),
             websocket: upgrades.then(|| owned(&::http::header::SEC_WEBSOCKET_KEY)).flatten(),
             query: request.uri().query().unwrap_or_default().into(),
@@ -97,6 +102,11 @@ impl Facts {
                 .any(|one| one == "*" || one == etag)
         })
     }
+}
+
+/// Whether a page was loaded from the host it asks.
+fn is_own(origin: &str, host: Option<&str>) -> bool {
+    origin.split_once("://").is_some_and(|(_, authority)| host.is_some_and(|host| host == authority))
 }
 
 /// What of `length` bytes is asked for.

@@ -3,7 +3,7 @@
 use super::Account;
 use super::head::{self, Facts, Part};
 use super::target::{self, Fault, Kind, Target};
-use crate::access::Credentials;
+use crate::access::{Action, Credentials};
 use crate::hls::ask::Pending;
 use crate::hls::{Outcome, Session};
 use crate::http::{Body, ExchangeId};
@@ -74,7 +74,7 @@ impl Shard {
                 return self.respond_text(key, exchange, &facts, head, "this method is not served here");
             }
         }
-        if let Err(rejection) = self.filter(key, &mut Raw::Command("GET")) {
+        if let Err(rejection) = self.filter(key, &mut Raw::Http(request.uri().path())) {
             return self.refuse_web(key, exchange, &facts, &rejection);
         }
         let target = match Target::parse(request.uri().path(), &facts.query) {
@@ -175,6 +175,11 @@ impl Shard {
         shown.is_some_and(|shown| shown.as_bytes().ct_eq(secret.as_bytes()).into())
     }
 
+    /// Whether anybody anywhere may read a path, so that shared caches may keep it.
+    fn is_public(&self, path: &str) -> bool {
+        self.state.settings.access.is_public(Action::Read, path)
+    }
+
     /// The session that a request names, in its query or a cookie.
     fn known_player(&mut self, path: &str, peer: Peer, facts: &Facts) -> Option<Arc<Session>> {
         let named = target::parameter(&facts.query, SESSION);
@@ -204,10 +209,15 @@ impl Shard {
                 Rejection::new(RejectionKind::NotFound, format!("no one is publishing to path \"{path}\""));
             return self.refuse_web(key, asked.exchange, &asked.facts, &rejection);
         };
-        // Who keeps cookies needs no secret in URIs.
+        // Who keeps cookies needs no secret in URIs, nor does who was let in without showing anything: then all players
+        // are given the same text.
         let by_cookie = target::parameter(&asked.facts.query, SESSION).is_none();
-        let suffix = if by_cookie { Box::default() } else { suffix(&session) };
-        self.ask_live(key, asked, request, Some(session), &live, suffix, false);
+        let suffix = if by_cookie || session.is_open { Box::default() } else { suffix(&session) };
+        let public = session.is_open && self.is_public(&session.record.path);
+        if let Some(web) = self.state.web.get_mut(key) {
+            web.session = Some(Arc::clone(&session));
+        }
+        self.ask_live(key, asked, request, Some(session), &live, suffix, public);
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of a request, with all it has gathered")]
@@ -272,11 +282,11 @@ impl Shard {
     ) -> Result<(), Rejection> {
         // Let in without showing anything: so would be anybody.
         let open = request.authorization.is_none() && !shows_token(&request.query) && request.user.is_empty();
-        let public = asked.is_cdn || open;
+        let public = asked.is_cdn || open && self.is_public(&request.path);
         let begins = matches!(wanted, hls::Request::Multivariant);
         let session = if asked.is_cdn || begins {
             let kind = if asked.is_cdn { SessionKind::Cdn } else { SessionKind::Plain };
-            Some(self.state.open_player(request, request.peer, &live.description, kind)?)
+            Some(self.state.open_player(request, &live.description, kind, open)?)
         } else {
             self.state
                 .web

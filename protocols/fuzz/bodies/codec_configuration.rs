@@ -89,6 +89,12 @@ fn describe(configuration: &Configuration) {
 
 /// First byte: how the stream is taken apart.
 pub fn codec_streams(data: &[u8]) {
+    // Frames of MPEG audio: mpeg_audio has only this one way in.
+    let mut frame = vec![0xFF, 0xE0 | data.first().copied().unwrap_or(0)];
+    frame.extend_from_slice(data.get(1..).unwrap_or_default());
+    if let Ok((audio, bytes, samples)) = MpegAudio::parse(&frame) {
+        assert!(bytes > 0 && samples > 0 && audio.sample_rate > 0 && audio.channels > 0);
+    }
     let Some((&choice, body)) = data.split_first() else {
         return;
     };

@@ -3,18 +3,33 @@
 
 use bytes::BytesMut;
 use headwater_protocols::mpegts::psi::{self, Association, ProgramMap};
-use headwater_protocols::mpegts::{Demuxer, Event, Format, Muxer, PACKET_BYTES, Packet};
+use headwater_protocols::mpegts::{Demuxer, Event, Format, Muxer, PACKET_BYTES, Packet, opus_control, pes};
 use headwater_protocols::track::Elementary;
 
-/// The bytes as they are, and once more with sync bytes and undamaged checksums.
+/// The bytes as they are, once more with sync bytes and undamaged checksums, and by themselves as what packets carry.
 pub fn mpegts_demuxer(data: &[u8]) {
     check(data);
+    payloads(data);
     let mut bytes = data.to_vec();
     for packet in bytes.chunks_exact_mut(PACKET_BYTES) {
         packet[0] = 0x47;
         mend_section(packet);
     }
     check(&bytes);
+}
+
+/// PES packets and Opus headers of any bytes, past their first check.
+fn payloads(data: &[u8]) {
+    let mut bytes = vec![0, 0, 1, 0xE0];
+    bytes.extend_from_slice(data);
+    if let Ok(pes) = pes::Pes::parse(bytes.into()) {
+        assert!(pes.payload.len() <= data.len());
+    }
+    let mut header = vec![0x7F, 0xE0];
+    header.extend_from_slice(data);
+    if let Ok(control) = opus_control::Control::parse(&header) {
+        assert!(control.header_bytes + control.packet_bytes <= header.len());
+    }
 }
 
 /// Makes the checksum of a table right that lies in one packet, so that its content gets looked at.

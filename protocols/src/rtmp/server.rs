@@ -411,7 +411,6 @@ impl Server {
         }
         self.connection.status("status", "NetStream.Play.Start", "playing");
         // Flash players refuse to draw or to analyse what they may not sample.
-        self.connection.data(&["|RtmpSampleAccess".into(), true.into(), true.into()]);
         let start = Value::object([("code", "NetStream.Data.Start".into())]);
         self.connection.data(&["onStatus".into(), start]);
     }

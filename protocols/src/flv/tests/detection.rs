@@ -1,3 +1,5 @@
+//! When the tracks of a publisher are known.
+
 use super::golden::H264_AAC;
 use super::{Demuxed, bytes, demux, tags};
 use crate::amf0::Value;

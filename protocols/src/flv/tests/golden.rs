@@ -1,3 +1,5 @@
+//! Files and messages of others: FFmpeg's, and by hand after the tables of Enhanced RTMP.
+
 use super::{bytes, demux_file, tags};
 use crate::codec::Configuration;
 use crate::codec::configuration::{Picture, Samples};

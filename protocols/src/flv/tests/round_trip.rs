@@ -1,3 +1,5 @@
+//! What the muxer writes, the demuxer reads: every codec, and what a client cannot take.
+
 use super::golden::{H264_AAC, MP3};
 use super::{Demuxed, bytes, demux, demux_file, mux};
 use crate::amf0::{self, Value};

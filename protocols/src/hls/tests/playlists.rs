@@ -1,3 +1,5 @@
+//! The text of playlists, line by line.
+
 use super::player::text;
 use super::source::{Stream, aac, config, feed, opus};
 use crate::hls::{Config, Variant};

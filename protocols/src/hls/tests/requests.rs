@@ -1,3 +1,5 @@
+//! Which request is answered when: blocking reloads, hints, files that are gone.
+
 use super::player::{media, text};
 use super::source::{Stream, config, feed};
 use crate::hls::{Cacheability, Directives, Error, Position, Request, Response, Skip, Variant};

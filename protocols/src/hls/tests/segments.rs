@@ -1,3 +1,5 @@
+//! Where segments and parts are cut, and what is in them.
+
 use super::player::{Player, body, text};
 use super::source::{Stream, aac, config, feed, h264, opus, picture, sound};
 use crate::hls::{Config, Muxer, Variant};
