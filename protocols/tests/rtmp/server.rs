@@ -100,7 +100,7 @@ fn play_tells_where_to_start_and_is_announced() {
         UserControl::parse(&received[0].payload),
         Ok(Some(UserControl::StreamBegin { message_stream: 1 }))
     );
-    assert_eq!(received.len(), 5, "begin, reset, start, and two of data");
+    assert_eq!(received.len(), 4, "begin, reset, start, and one of data");
     assert_eq!(peer.server.poll_timeout(), None, "a player has nothing to say");
 }
 
