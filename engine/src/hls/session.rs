@@ -6,11 +6,13 @@
 //! over by the shard that opened them.
 
 use crate::limits;
+use crate::mesh::ShardId;
 use crate::modules::{Rejection, Request, Role};
 use crate::net::Peer;
 use crate::records::{self, Event, Id, Protocol, SessionCounts, SessionKind, SessionState, Transport};
+use crate::registry::Live;
 use crate::shard::{SessionSummary, Shard, State};
-use crate::stream::Description;
+use crate::stream::{Description, StreamId};
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +32,9 @@ pub(crate) struct Session {
     ip: Option<IpAddr>,
     /// Let in without showing anything: its files need no secret.
     pub(crate) is_open: bool,
+    /// What it watches, and where that is muxed: they outlast a publisher who is away for a moment.
+    pub(crate) stream: StreamId,
+    pub(crate) home: ShardId,
     description: Arc<Description>,
     opened: Instant,
     /// Milliseconds after `opened`.
@@ -66,7 +71,7 @@ impl State {
     pub(crate) fn open_player(
         &mut self,
         request: &Request,
-        description: &Arc<Description>,
+        live: &Live,
         kind: SessionKind,
         is_open: bool,
     ) -> Result<Arc<Session>, Rejection> {
@@ -85,6 +90,7 @@ impl State {
             let reason = "this address has its maximum of HLS sessions";
             return Err(Rejection::new(crate::modules::RejectionKind::Limit, reason));
         }
+        let description = &live.description;
         self.reserve_reader(request, description)?;
         *self.players_of.entry(request.peer.0.ip()).or_default() += 1;
         let (shard, now, peer) = (self.id, self.now, request.peer);
@@ -108,6 +114,8 @@ impl State {
                 secret: secret.clone(),
                 ip: (kind != SessionKind::Cdn).then(|| peer.0.ip()),
                 is_open,
+                stream: live.stream,
+                home: live.home,
                 description: Arc::clone(description),
                 opened: now,
                 last_seen_ms: AtomicU64::new(0),

@@ -286,7 +286,8 @@ impl State {
             self.settings.path(&stream.path).map_or(Duration::ZERO, |path| path.publisher_grace)
         };
         let now = self.now;
-        let read = self.with_forms(key).0 > 0;
+        let watched = self.streams.get(key).is_some_and(|stream| self.muxings.contains_key(&stream.id));
+        let read = watched || self.with_forms(key).0 > 0;
         let stream = self.streams.get_mut(key)?;
         let Side::Home(home) = &mut stream.side else { return None };
         if home.publisher != Some(session) {

@@ -7,6 +7,7 @@ use crate::access::{Action, Credentials};
 use crate::hls::ask::Pending;
 use crate::hls::{Outcome, Session};
 use crate::http::{Body, ExchangeId};
+use crate::mesh::ShardId;
 use crate::modules::{Answer, Intent, Raw, Rejection, RejectionKind, Request};
 use crate::net::Peer;
 use crate::records::SessionKind;
@@ -14,6 +15,7 @@ use crate::registry::Live;
 use crate::settings;
 use crate::shard::walk::{self, Walk};
 use crate::shard::{ConnectionKey, Shard};
+use crate::stream::StreamId;
 use ::http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
     LOCATION, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
@@ -203,12 +205,6 @@ impl Shard {
         request: hls::Request,
         session: Arc<Session>,
     ) {
-        let Some(live) = self.state.registry.live(&session.record.path) else {
-            let path = &session.record.path;
-            let rejection =
-                Rejection::new(RejectionKind::NotFound, format!("no one is publishing to path \"{path}\""));
-            return self.refuse_web(key, asked.exchange, &asked.facts, &rejection);
-        };
         // Who keeps cookies needs no secret in URIs, nor does who was let in without showing anything: then all players
         // are given the same text.
         let by_cookie = target::parameter(&asked.facts.query, SESSION).is_none();
@@ -217,23 +213,24 @@ impl Shard {
         if let Some(web) = self.state.web.get_mut(key) {
             web.session = Some(Arc::clone(&session));
         }
-        self.ask_live(key, asked, request, Some(session), &live, suffix, public);
+        let (stream, home) = (session.stream, session.home);
+        self.ask_for(key, asked, request, Some(session), (stream, home), suffix, public);
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of a request, with all it has gathered")]
-    fn ask_live(
+    fn ask_for(
         &mut self,
         key: ConnectionKey,
         asked: Asked,
         request: hls::Request,
         session: Option<Arc<Session>>,
-        live: &Live,
+        (stream, home): (StreamId, ShardId),
         suffix: Box<str>,
         public: bool,
     ) {
         let Asked { exchange, facts, .. } = asked;
         let pending = Pending::new(key, exchange, facts, request, session, public, self.state.now);
-        self.state.ask_muxer(live.stream, live.home, suffix, pending);
+        self.state.ask_muxer(stream, home, suffix, pending);
     }
 
     /// Does what the modules allowed, and responds.
@@ -286,7 +283,7 @@ impl Shard {
         let begins = matches!(wanted, hls::Request::Multivariant);
         let session = if asked.is_cdn || begins {
             let kind = if asked.is_cdn { SessionKind::Cdn } else { SessionKind::Plain };
-            Some(self.state.open_player(request, &live.description, kind, open)?)
+            Some(self.state.open_player(request, live, kind, open)?)
         } else {
             self.state
                 .web
@@ -304,7 +301,8 @@ impl Shard {
             Some(session) if begins && !asked.is_cdn => suffix(session),
             _ => Box::default(),
         };
-        self.ask_live(key, asked, wanted, session, live, suffix, public && !begins);
+        let place = (live.stream, live.home);
+        self.ask_for(key, asked, wanted, session, place, suffix, public && !begins);
         Ok(())
     }
 
