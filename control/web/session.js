@@ -254,8 +254,9 @@ export class Session {
       this.control.stalled();
     }
     this.dry = dry;
-    this.events.state(!dry ? 'playing' : quiet ? 'silent' : 'waiting');
-    if (this.video.paused || dry) {
+    const waits = dry || this.video.playbackRate === 0;
+    this.events.state(!waits ? 'playing' : quiet ? 'silent' : 'waiting');
+    if (this.video.paused) {
       return;
     }
     const { jump, rate } = this.control.decide(this.ahead, elapsed);

@@ -93,6 +93,10 @@ main.m3u8
     assert.ok(control.decide(0.1, 0.2).rate < 1);
     control.stalled();
     assert.ok(control.target > 0.8);
+    assert.deepEqual([control.decide(0.3, 0.2), control.decide(0.5, 0.2), control.decide(1, 0.2)], [{ rate: 0 }, { rate: 0 }, { rate: 1 }]);
+    control.stalled();
+    assert.equal(control.decide(0.1, 2.9).rate, 0);
+    assert.notEqual(control.decide(0.1, 0.2).rate, 0);
     control.decide(0.9, 1000);
     assert.equal(control.target, 0.6);
   },
