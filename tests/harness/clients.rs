@@ -137,10 +137,22 @@ impl Reader {
 /// # Errors
 /// When there are too few, or pictures that the sample does not have.
 pub fn ffmpeg_read(sample: &Sample, url: &str, expect: Expect, options: &[&str]) -> Result<String> {
+    ffmpeg_read_by(sample.ffmpeg, sample, url, expect, options)
+}
+
+/// [`ffmpeg_read`] by an ffmpeg of the caller's choice.
+///
+/// # Errors
+/// As [`ffmpeg_read`].
+pub fn ffmpeg_read_by(
+    version: Ffmpeg,
+    sample: &Sample,
+    url: &str,
+    expect: Expect,
+    options: &[&str],
+) -> Result<String> {
     let (video, audio) = (scratch("video"), scratch("audio"));
-    let mut command = Command::new(
-        if sample.ffmpeg == Ffmpeg::Python { Ffmpeg::Python } else { Ffmpeg::Debian }.program()?,
-    );
+    let mut command = Command::new(version.program()?);
     command.args("-nostdin -y -v error".split(' ')).args(options).args(["-i", url]);
     command.args("-map 0:v:0 -t 3 -fps_mode passthrough -f framecrc".split(' ')).arg(&video);
     command.args("-map 0:a:0 -t 3 -f framecrc".split(' ')).arg(&audio);

@@ -1,7 +1,8 @@
 //! What the end-to-end tests share: the server as a child process, real clients with deadlines, sample media, and a raw
 //! RTSP client for what no real client would send.
 //!
-//! The tests are users: they know the binary, its command line, its log and the wire, and nothing of the crates inside.
+//! The tests are users: they know the binary, its command line, its log and the wire, and nothing of the crates inside; save
+//! that the clients of RTMP are made of what the protocols crate has for clients.
 //! Invariants: every child is in a process group of its own, which is killed when its [`process::Process`] is dropped; no
 //! port is fixed; nothing sleeps to let something happen, it waits for the condition ([`wait::until`]) with a deadline.
 //!
@@ -20,6 +21,7 @@ pub mod peer;
 pub mod process;
 pub mod publisher;
 pub mod reader;
+pub mod rtmp;
 pub mod rtsp;
 pub mod server;
 pub mod wait;

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// Which ffmpeg a codec needs: Debian's 5.1 knows no AV1 over RTP, the one in PyPI's `imageio-ffmpeg` does.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ffmpeg {
     Debian,
     Python,
