@@ -1,7 +1,7 @@
 //! The access log: takes part in `postprocess` and `session closing`. One line per refused request and per session that
 //! ends at the level "info", and one per request at "debug".
 
-use super::{Answer, Intent, Module, Request, Role};
+use super::{Answer, Intent, Module, RejectionKind, Request, Role};
 use crate::shard::{SessionSummary, State};
 
 pub(crate) struct AccessLog;
@@ -18,6 +18,18 @@ impl Module for AccessLog {
     fn postprocess(&mut self, _shard: &State, request: &Request, answer: &Answer) {
         let took_us = request.started.elapsed().as_micros() as u64;
         match answer {
+            // Players of HLS ask every few seconds whether a stream is there.
+            Answer::Rejected(rejection)
+                if request.intent == Intent::Watch && rejection.kind == RejectionKind::NotFound =>
+            {
+                tracing::debug!(
+                    protocol = request.protocol,
+                    peer = %request.peer,
+                    path = %request.path,
+                    "refused: {}",
+                    rejection.reason
+                );
+            }
             Answer::Rejected(rejection) => tracing::info!(
                 protocol = request.protocol,
                 peer = %request.peer,

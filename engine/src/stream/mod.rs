@@ -31,7 +31,7 @@ use reader::Flow;
 use slotmap::DenseSlotMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) use batch::Batch;
 pub(crate) use form::{Form, Maker};
@@ -85,6 +85,7 @@ pub(crate) struct Description {
     pub(crate) sdp: Box<str>,
     /// Synchronisation source of each track, chosen by the server and kept across publishers.
     pub(crate) ssrcs: Vec<u32>,
+    pub(crate) created: SystemTime,
     /// Readers on all shards, playing or about to.
     pub(crate) readers: AtomicUsize,
 }
@@ -95,7 +96,8 @@ impl Description {
         let (tracks, configurations): (Vec<_>, Vec<_>) =
             announced.into_iter().map(|one| (one.track, one.configuration)).unzip();
         let sdp = sdp::describe(path, &tracks).into_boxed_str();
-        Description { tracks, configurations, form, sdp, ssrcs, readers: AtomicUsize::new(0) }
+        let (created, readers) = (SystemTime::now(), AtomicUsize::new(0));
+        Description { tracks, configurations, form, sdp, ssrcs, created, readers }
     }
 
     /// Whether readers of this stream can go on with a publisher of `tracks` in that form.

@@ -17,6 +17,7 @@ use headwater_protocols::rtsp::auth::Authorization;
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
 
 /// Pages load nothing from elsewhere and run no script but their own files.
 const POLICY: &str =
@@ -85,10 +86,11 @@ impl State {
             let tracks = live.description.tracks.iter().map(|track| format!("\"{}\"", track.codec));
             let tracks = tracks.collect::<Vec<_>>().join(",");
             let readers = live.description.readers.load(Ordering::Relaxed);
+            let since = live.description.created.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
             // Names of paths need no escapes: they were checked.
             let _ = write!(
                 text,
-                "{separator}{{\"name\":\"{path}\",\"tracks\":[{tracks}],\"readers\":{readers}}}"
+                "{separator}{{\"name\":\"{path}\",\"tracks\":[{tracks}],\"readers\":{readers},\"ready_since\":{since}}}"
             );
             listed += 1;
         }

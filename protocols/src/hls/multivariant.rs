@@ -8,7 +8,7 @@ use crate::codec::configuration::Picture;
 use std::fmt::Write;
 
 /// Writes the playlist, with what was measured in the segments of the media playlists.
-pub(super) fn write(variant: Variant, renditions: &[Rendition], frame_seconds: f64) -> Text {
+pub(super) fn write(variant: Variant, renditions: &[Rendition], frame_rate: f64) -> Text {
     let mut text = Text::default();
     let Some(first) = renditions.first() else { return text };
     text.put(format_args!("#EXTM3U\n#EXT-X-VERSION:{}\n", version(variant)));
@@ -32,7 +32,7 @@ pub(super) fn write(variant: Variant, renditions: &[Rendition], frame_seconds: f
         text.put(format_args!(",RESOLUTION={width}x{height}"));
     }
     if first.video {
-        text.put(format_args!(",FRAME-RATE={:.3}", 1.0 / frame_seconds));
+        text.put(format_args!(",FRAME-RATE={frame_rate:.3}"));
     }
     if grouped {
         text.put(format_args!(",AUDIO=\"audio\""));

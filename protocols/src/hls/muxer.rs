@@ -44,7 +44,8 @@ pub struct Muxer {
     /// Empty until the first segment is complete.
     renditions: Vec<Rendition>,
     /// What most units of the first rendition's leading track last.
-    frame_seconds: f64,
+    /// Pictures per second in the first segment.
+    frame_rate: f64,
     anchor: Anchor,
     multivariant: Option<(u64, Text)>,
     /// Media playlist and its delta update of each rendition, with the version they are of.
@@ -74,7 +75,7 @@ impl Muxer {
             first: Vec::new(),
             first_bytes: 0,
             renditions: Vec::new(),
-            frame_seconds: FRAME_SECONDS_UNKNOWN,
+            frame_rate: 1.0 / FRAME_SECONDS_UNKNOWN,
             anchor: Anchor::default(),
             multivariant: None,
             playlists: Vec::new(),
@@ -233,7 +234,7 @@ impl Muxer {
             self.discontinuity();
             return Ok(());
         };
-        self.frame_seconds = self.frame_seconds(leading);
+        self.frame_rate = self.frame_rate(leading);
         let length = self.first_segment_seconds(leading);
         let target = target(&self.config, length);
         let groups = self.selection.renditions();
@@ -308,12 +309,26 @@ impl Muxer {
 
     /// The median of what a track's units last.
     fn frame_seconds(&self, track: usize) -> f64 {
+        let steps = self.steps(track);
+        steps.get(steps.len() / 2).copied().unwrap_or(FRAME_SECONDS_UNKNOWN).clamp(0.001, 10.0)
+    }
+
+    /// Pictures per second: the mean of what most units last, since RTMP's milliseconds make 33 and 34 of 33.3.
+    fn frame_rate(&self, track: usize) -> f64 {
+        let median = self.frame_seconds(track);
+        let mut steps = self.steps(track);
+        steps.retain(|step| (step - median).abs() < median / 2.0);
+        if steps.is_empty() { 1.0 / median } else { steps.len() as f64 / steps.iter().sum::<f64>() }
+    }
+
+    /// What the units of a track in the first segment last, in ascending order.
+    fn steps(&self, track: usize) -> Vec<f64> {
         let times = self.first.iter().filter(|(_, index, _)| *index == track).map(|(_, _, unit)| unit.dts);
         let times = times.collect::<Vec<MediaTime>>();
         let mut steps = times.windows(2).map(|pair| pair[1].seconds_since(pair[0])).collect::<Vec<_>>();
         steps.retain(|&step| step > 0.0);
         steps.sort_by(f64::total_cmp);
-        steps.get(steps.len() / 2).copied().unwrap_or(FRAME_SECONDS_UNKNOWN).clamp(0.001, 10.0)
+        steps
     }
 
     /// What the first segment lasts: to the last unit of the leading track.
@@ -373,7 +388,7 @@ impl Muxer {
         // Measured figures change with segments, not with parts.
         let version = self.counts().1;
         if self.multivariant.as_ref().is_none_or(|(known, _)| *known != version) {
-            let text = super::multivariant::write(self.config.variant, &self.renditions, self.frame_seconds);
+            let text = super::multivariant::write(self.config.variant, &self.renditions, self.frame_rate);
             self.multivariant = Some((version, text));
         }
         let seconds = self.renditions.first().map_or(1, |rendition| rendition.window.target);
