@@ -90,6 +90,8 @@ pub const MPEGTS_JUMP_MS_MAX: u64 = 10_000;
 pub const FLV_HEADER_BYTES_MAX: usize = 1024;
 /// A timestamp of FLV further behind the one before it is no interleaving but a sender that started again, in milliseconds.
 pub const FLV_STEP_BACK_MS_MAX: i64 = 10_000;
+/// Further ahead is a sender whose clock was set, or that paused: how long it took, its arrival says.
+pub const FLV_STEP_AHEAD_MS_MAX: i64 = 10_000;
 /// Media time after which a publisher's tracks are those that were seen, in milliseconds: MediaMTX waits as long.
 pub const FLV_DETECTION_MS_MAX: i64 = 2_000;
 /// Payload held back while a publisher's tracks are being found, in bytes: two seconds at 64 Mbit/s.

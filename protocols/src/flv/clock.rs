@@ -1,32 +1,50 @@
 //! Time: timestamps of 32 bits to times that do not wrap, and times of audio freed from their rounding.
 
-use crate::limits::FLV_STEP_BACK_MS_MAX;
+use crate::limits::{FLV_STEP_AHEAD_MS_MAX, FLV_STEP_BACK_MS_MAX};
 use crate::unit::MediaTime;
 
 /// Joins the wrapping timestamps of all tracks to one time that begins with the first coded message.
+///
+/// A timestamp far from the one before it is a sender that started again or whose clock was set; its time goes on where
+/// the last one stood. Not all tracks jump at the same message: what still lies near the time before the jump belongs
+/// there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clock {
-    last: Option<Last>,
+    now: Option<Base>,
+    before: Option<Base>,
+    /// The latest time given.
+    latest_ms: i64,
 }
 
+/// A point that the timestamps and the time have in common.
 #[derive(Clone, Copy, Debug)]
-struct Last {
+struct Base {
     timestamp_ms: u32,
     time_ms: i64,
 }
 
+impl Base {
+    /// The time of a timestamp near this point.
+    fn place(self, timestamp_ms: u32) -> Option<i64> {
+        let step = i64::from(timestamp_ms.wrapping_sub(self.timestamp_ms) as i32);
+        (-FLV_STEP_BACK_MS_MAX..=FLV_STEP_AHEAD_MS_MAX).contains(&step).then(|| self.time_ms + step)
+    }
+}
+
 impl Clock {
-    /// Milliseconds since the first timestamp given here. A timestamp far behind the one before it is a sender that
-    /// started again; its time goes on where the last one stood.
+    /// Milliseconds since the first timestamp given here.
     pub(super) fn time_ms(&mut self, timestamp_ms: u32) -> i64 {
-        let Some(last) = self.last else {
-            self.last = Some(Last { timestamp_ms, time_ms: 0 });
-            return 0;
-        };
-        let step = i64::from(timestamp_ms.wrapping_sub(last.timestamp_ms) as i32);
-        let step = if step < -FLV_STEP_BACK_MS_MAX { 0 } else { step };
-        let time_ms = last.time_ms + step;
-        self.last = Some(Last { timestamp_ms, time_ms });
+        for base in [&mut self.now, &mut self.before].into_iter().flatten() {
+            if let Some(time_ms) = base.place(timestamp_ms) {
+                *base = Base { timestamp_ms, time_ms };
+                self.latest_ms = self.latest_ms.max(time_ms);
+                return time_ms;
+            }
+        }
+        // One later than the last, so that no two units of a track have the same time.
+        let time_ms = if self.now.is_some() { self.latest_ms + 1 } else { 0 };
+        self.latest_ms = time_ms;
+        self.before = self.now.replace(Base { timestamp_ms, time_ms });
         time_ms
     }
 }
@@ -82,7 +100,15 @@ mod tests {
     fn a_sender_that_starts_again_goes_on() {
         let mut clock = Clock::default();
         let times = [5_000_000, 5_000_040, 0, 40, 80].map(|timestamp| clock.time_ms(timestamp));
-        assert_eq!(times, [0, 40, 40, 80, 120]);
+        assert_eq!(times, [0, 40, 41, 81, 121]);
+    }
+
+    #[test]
+    fn tracks_that_jump_one_after_the_other_stay_together() {
+        let mut clock = Clock::default();
+        let times =
+            [0, 10, 40, 3_600_080, 53, 3_600_120, 76, 3_600_101].map(|timestamp| clock.time_ms(timestamp));
+        assert_eq!(times, [0, 10, 40, 41, 53, 81, 76, 62]);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! Time zero is the arrival of the first packet of any track.
 //!
 //! - A track's first report, once another track has one, corrects the placement by arrival, if the two differ by more than
-//!   [`ALIGNMENT_SLACK`]. Nothing ever moves back: where a track came out too late, the others move on instead. Later
-//!   reports are not followed; clocks of one sender do not drift apart by what anyone could notice.
+//!   [`ALIGNMENT_SLACK`]. Nothing that came out moves back: where a track came out too late, the others move on instead,
+//!   unless its report came before its first packet. Later reports are not followed; clocks of one sender do not drift apart by what anyone could notice.
 //! - A correction of more than [`ALIGNMENT_MAX`] is not believed: some cameras report another clock for each track.
 //! - A timestamp that jumps by more than [`JUMP`], where the time since the packet before says otherwise, is a restarted
 //!   source: the track goes on from where it was, by the time that passed meanwhile, and is aligned anew.
@@ -78,7 +78,7 @@ impl Timeline {
             return;
         }
         match self.tracks[track].last {
-            Some(last) => self.align(track, last, ntp, timestamp),
+            Some(last) => self.align(track, last, ntp, timestamp, false),
             None => self.tracks[track].early_report = Some((ntp, timestamp)),
         }
     }
@@ -92,7 +92,7 @@ impl Timeline {
             let first = Last { timestamp, ticks, highest: ticks, arrival: now };
             self.tracks[track].last = Some(first);
             if let Some((ntp, reported)) = self.tracks[track].early_report.take() {
-                self.align(track, first, ntp, reported);
+                self.align(track, first, ntp, reported, true);
             }
             return MediaTime::new(self.tracks[track].last.map_or(ticks, |last| last.ticks), clock_rate);
         };
@@ -109,8 +109,9 @@ impl Timeline {
         MediaTime::new(ticks, clock_rate)
     }
 
-    /// Moves the track, or the others, so that its report and that of another track agree.
-    fn align(&mut self, track: usize, last: Last, ntp: Ntp, timestamp: Ticks) {
+    /// Moves the track, or the others, so that its report and that of another track agree. Nothing has come out of the
+    /// track where `last` is its first packet.
+    fn align(&mut self, track: usize, last: Last, ntp: Ntp, timestamp: Ticks, is_first: bool) {
         let reference = self.tracks.iter().find_map(|line| line.zero);
         let line = &mut self.tracks[track];
         let ticks = last.ticks + i64::from(timestamp.distance(last.timestamp));
@@ -123,6 +124,9 @@ impl Timeline {
         let by = early.abs();
         if by <= fixed(ALIGNMENT_SLACK) || by > fixed(ALIGNMENT_MAX) {
             return;
+        }
+        if is_first {
+            return self.tracks[track].move_on(early);
         }
         for (index, line) in self.tracks.iter_mut().enumerate() {
             if (index == track) == (early > 0) {
@@ -242,6 +246,18 @@ mod tests {
         timeline.report(1, ntp(50), Ticks(5000));
         timeline.time(start, 0, Ticks(1000));
         assert_eq!(timeline.time(start + ms(10), 1, Ticks(5000)).ticks, 2400);
+    }
+
+    #[test]
+    fn what_has_not_come_out_yet_may_be_placed_earlier() {
+        let start = Instant::now();
+        let mut timeline = Timeline::new(&[90_000, 48_000]);
+        timeline.report(0, ntp(100), Ticks(1000));
+        timeline.report(1, ntp(0), Ticks(5000));
+        assert_eq!(timeline.time(start, 0, Ticks(1000)).ticks, 0);
+        assert_eq!(timeline.time(start + ms(10), 1, Ticks(5000)).ticks, -4800);
+        assert_eq!(timeline.time(start + ms(40), 0, Ticks(4600)).ticks, 3600);
+        assert_eq!(timeline.time(start + ms(30), 1, Ticks(5960)).ticks, -3840);
     }
 
     #[test]
