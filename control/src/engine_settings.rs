@@ -65,6 +65,7 @@ pub(crate) fn of(
             request_rate: global.request_rate,
             request_burst: global.request_burst,
             stream_log_bytes: global.stream_log_size.0 as usize,
+            datagram_bytes: global.udp_max_payload_size as u16,
         },
     })
 }

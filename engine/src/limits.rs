@@ -168,9 +168,14 @@ pub const SENDER_REPORT_WAIT: Duration = Duration::from_millis(2500);
 /// A session over UDP whose connection is gone ends when nothing was heard of its client for this long. Players report
 /// every five seconds.
 pub const UNATTENDED_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time of a stream's first unit that came as RTP: what is decoded before it is shown still has a time above zero. 16 pictures
+/// may be reordered, and those decoded before the first is shown are 10 ms apart.
+pub const UNITS_LEAD: Duration = Duration::from_millis(200);
 /// Payload of the RTP packets that units are cut into: with its header and those of UDP and IPv6 it fits an Ethernet frame, and SRTP's
 /// tag beside it.
 pub const RTP_PAYLOAD_BYTES_MAX: usize = 1400;
+/// Largest payload of a datagram that is sent, where nothing else is configured: it fits an Ethernet frame over IPv6, as in MediaMTX.
+pub const DATAGRAM_BYTES: u16 = 1452;
 /// Forms of one stream on one shard. Clients choose among some of them, by what they say they can play.
 pub const FORMS_PER_STREAM_MAX: usize = 16;
 /// A form that nobody wants any more is kept this long, for whoever comes back.

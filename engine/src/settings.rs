@@ -207,6 +207,8 @@ pub struct Bounds {
     pub request_burst: f64,
     /// Bytes that one stream's log holds on one shard.
     pub stream_log_bytes: usize,
+    /// Largest payload of a datagram that is sent, in bytes.
+    pub datagram_bytes: u16,
 }
 
 impl Default for Bounds {
@@ -217,6 +219,7 @@ impl Default for Bounds {
             request_rate: limits::REQUESTS_PER_SECOND,
             request_burst: limits::REQUESTS_BURST,
             stream_log_bytes: limits::LOG_BYTES_MAX,
+            datagram_bytes: limits::DATAGRAM_BYTES,
         }
     }
 }

@@ -166,8 +166,8 @@ keys! {
             write_timeout "writeTimeout" Timeouts: Duration = Duration::from_secs(10);
             /// Length of a reader's queue there; here readers share one log per stream (see `streamLogSize`).
             write_queue_size "writeQueueSize" NotInEffect: u64 = 512;
-            /// Greatest payload of a UDP packet that is sent.
-            udp_max_payload_size "udpMaxPayloadSize" NotInEffect: u64 = 1452;
+            /// Greatest payload of a UDP packet that is sent. Readers over UDP of a publisher whose packets are larger get them cut anew.
+            udp_max_payload_size "udpMaxPayloadSize" Limits: u64 = 1452;
             /// Bytes the kernel holds for each UDP socket; 0 leaves it to the system.
             udp_read_buffer_size "udpReadBufferSize" Rtsp: u64 = Default::default();
         }

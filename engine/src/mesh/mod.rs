@@ -37,8 +37,9 @@ pub(crate) enum Message {
     Subscribe { stream: StreamId, from: ShardId },
     /// The sender has no reader of that stream any more.
     Unsubscribe { stream: StreamId, from: ShardId },
-    /// All that the home's log held has been sent; from here on batches come as they are published.
-    Subscribed { stream: StreamId },
+    /// All that the home's log held has been sent; from here on batches come as they are published. The newest sender
+    /// reports may be older than the log.
+    Subscribed { stream: StreamId, reports: Box<[Option<Bytes>]> },
     /// A batch of a stream the receiver subscribed to.
     Batch { stream: StreamId, batch: Arc<Batch> },
     /// The stream is gone; its readers are to be closed.
@@ -205,13 +206,17 @@ mod tests {
         let counters = Counters::default();
         let sent = limits::MESH_RING_SLOTS as u64 + 100;
         for n in 0..sent {
-            a.send(ShardId(1), Message::Subscribed { stream: StreamId(n) }, &counters);
+            a.send(
+                ShardId(1),
+                Message::Subscribed { stream: StreamId(n), reports: Box::default() },
+                &counters,
+            );
         }
         assert!(a.flush(&counters), "a hundred messages wait");
         let mut received = 0;
         while received < sent {
             match b.receive() {
-                Some(Message::Subscribed { stream }) => {
+                Some(Message::Subscribed { stream, .. }) => {
                     assert_eq!(stream, StreamId(received));
                     received += 1;
                 }

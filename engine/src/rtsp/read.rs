@@ -126,7 +126,8 @@ impl Shard {
     ) -> Result<SessionKey, Response> {
         if let Named::Session(session) = self.session_of(key, rtsp) {
             let found = self.state.sessions.get(session).ok_or_else(gone)?;
-            let same = found.stream == Some(stream) && found.publisher.is_none();
+            let same = found.publisher.is_none()
+                && found.stream.is_some_and(|read| read == stream || self.state.is_made_of(read, stream));
             if rtsp.session().is_some() {
                 // One session is one path here (RFC 2326 calls the other case aggregate control of several).
                 return if same {
@@ -194,6 +195,7 @@ impl Shard {
         key: SessionKey,
         rtsp: &message::Request,
     ) -> Result<(Response, bool), Response> {
+        self.take_small_packets(key);
         let session = self.state.sessions.get_mut(key).ok_or_else(gone)?;
         let machine = session.rtsp_mut().ok_or_else(gone)?;
         let before = machine.state();
@@ -212,6 +214,31 @@ impl Shard {
             response = response.header("RTP-Info", RtpInfo::write_list(&infos));
         }
         Ok((response, true))
+    }
+
+    /// A reader over UDP that is to begin reads smaller packets than the publisher's, where those are too large for
+    /// datagrams. It is told nothing else: the description is the same.
+    fn take_small_packets(&mut self, key: SessionKey) {
+        let packet_bytes_max = self.state.settings.bounds.datagram_bytes;
+        let Some(session) = self.state.sessions.get(key) else { return };
+        if session.reader.is_some() || !session.uses_datagrams() {
+            return;
+        }
+        let Some(source) = session.stream else { return };
+        let is_large = |stream: &Stream| stream.packet_bytes_largest > usize::from(packet_bytes_max);
+        if !self.state.streams.get(source).is_some_and(is_large) {
+            return;
+        }
+        match self.state.in_form(source, Form::RtpSmall { packet_bytes_max }) {
+            Ok(small) => {
+                if let Some(session) = self.state.sessions.get_mut(key) {
+                    session.stream = Some(small);
+                }
+            }
+            Err(unfit) => {
+                tracing::warn!("its packets are too large for datagrams, and stay so: {}", unfit.reason);
+            }
+        }
     }
 
     /// Puts a session's reader into its stream, or lets a paused one go on.

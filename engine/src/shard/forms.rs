@@ -51,6 +51,7 @@ impl State {
         }
         // Whatever is not published is made of units, and they of RTP.
         let of = match (form, stream.form) {
+            (Form::RtpSmall { .. }, _) => self.in_form(source, Form::Rtp)?,
             (Form::Units, _) | (_, Form::Units) => source,
             _ => self.in_form(source, Form::Units)?,
         };
@@ -66,8 +67,12 @@ impl State {
         Ok(self.add_form(of, form, maker))
     }
 
-    fn add_form(&mut self, of: StreamKey, form: Form, maker: Maker) -> StreamKey {
+    fn add_form(&mut self, of: StreamKey, form: Form, mut maker: Maker) -> StreamKey {
         let source = &self.streams[of];
+        let reports = source.reports().to_vec();
+        for (track, report) in reports.iter().enumerate() {
+            report.iter().for_each(|report| maker.report(track, report));
+        }
         let (record, description) = (Arc::clone(&source.record), Arc::clone(&source.description));
         let window = source.window;
         // From the random access point on: what is before it could not be decoded.
@@ -75,7 +80,10 @@ impl State {
         let backlog: Vec<Arc<Batch>> = source.log.from(from).map(Arc::clone).collect();
         let side = Side::Form(FormSide { of, maker, idle_since: None });
         let log = Log::new(self.settings.bounds.stream_log_bytes);
-        let stream = Stream::new(record, description, form, side, log, window, self.now);
+        let mut stream = Stream::new(record, description, form, side, log, window, self.now);
+        if form.is_rtp() {
+            stream.take_reports(&reports);
+        }
         let key = self.streams.insert(stream);
         self.counters.forms_opened.add(1);
         for batch in backlog {
@@ -114,6 +122,13 @@ impl State {
         let known = self.streams.get(units).map(Stream::known).unwrap_or_default();
         let skipped = form::mpegts_skipped(&known)?;
         Ok((self.in_form(source, Form::MpegTs)?, skipped))
+    }
+
+    /// Whether a stream is a form of `source`, made of its batches.
+    pub(crate) fn is_made_of(&self, form: StreamKey, source: StreamKey) -> bool {
+        self.streams
+            .get(form)
+            .is_some_and(|stream| matches!(&stream.side, Side::Form(side) if side.of == source))
     }
 
     /// What a new reader of a form is sent first.

@@ -354,7 +354,7 @@ impl Shard {
                     home.subscribers.retain(|shard| *shard != from);
                 }
             }
-            Message::Subscribed { stream } => self.state.subscribed(stream),
+            Message::Subscribed { stream, reports } => self.state.subscribed(stream, &reports),
             Message::Closed { stream, reason } => {
                 if let Some(key) = self.state.streams_by_id.get(&stream).copied() {
                     self.close_stream(key, reason);
@@ -464,7 +464,8 @@ impl State {
             let message = Message::Batch { stream: id, batch: Arc::clone(batch) };
             self.mesh.send(from, message, &self.counters);
         }
-        self.mesh.send(from, Message::Subscribed { stream: id }, &self.counters);
+        let reports = stream.reports().into();
+        self.mesh.send(from, Message::Subscribed { stream: id, reports }, &self.counters);
         if let Some(home) = stream.home()
             && !home.subscribers.contains(&from)
         {
@@ -472,8 +473,10 @@ impl State {
         }
     }
 
-    fn subscribed(&mut self, id: StreamId) {
-        let Some(replica) = self.stream_by_id(id).and_then(Stream::replica) else { return };
+    fn subscribed(&mut self, id: StreamId, reports: &[Option<bytes::Bytes>]) {
+        let Some(stream) = self.stream_by_id(id) else { return };
+        stream.take_reports(reports);
+        let Some(replica) = stream.replica() else { return };
         replica.ready = true;
         for waiter in std::mem::take(&mut replica.waiters) {
             self.resume(waiter);

@@ -88,6 +88,8 @@ pub(crate) struct Batch {
     bytes: Bytes,
     packets: Box<[PacketAt]>,
     channels: Mask,
+    /// Length of the largest RTP packet.
+    packet_bytes_largest: usize,
     datagrams: OnceLock<Datagrams>,
     /// With their tracks, where the form is units.
     units: Box<[(usize, AccessUnit)]>,
@@ -110,6 +112,7 @@ impl Batch {
             bytes: Bytes::new(),
             packets: units.iter().map(packet).collect(),
             channels: Mask::all(),
+            packet_bytes_largest: 0,
             datagrams: OnceLock::new(),
             units: units.into_boxed_slice(),
         }
@@ -136,6 +139,11 @@ impl Batch {
     /// The channels that occur.
     pub(crate) fn channels(&self) -> Mask {
         self.channels
+    }
+
+    /// Length of the largest RTP packet, without its interleaved header; 0 in other forms.
+    pub(crate) fn packet_bytes_largest(&self) -> usize {
+        self.packet_bytes_largest
     }
 
     /// Offset of packet `index` (with its interleaved header); the length of the buffer for the index after the last.
@@ -246,6 +254,7 @@ pub(crate) struct BatchBuilder {
     bytes: BytesMut,
     packets: Vec<PacketAt>,
     channels: u32,
+    packet_bytes_largest: usize,
 }
 
 impl BatchBuilder {
@@ -273,6 +282,7 @@ impl BatchBuilder {
         self.bytes.put_slice(packet);
         self.packets.push(PacketAt { offset: offset as u32, len: u32::from(len), channel });
         self.channels |= 1 << channel.0;
+        self.packet_bytes_largest = self.packet_bytes_largest.max(packet.len());
         &mut self.bytes[offset + INTERLEAVED_HEADER_BYTES..]
     }
 
@@ -302,6 +312,7 @@ impl BatchBuilder {
             bytes: self.bytes.split().freeze(),
             packets: std::mem::replace(&mut self.packets, Vec::with_capacity(room)).into_boxed_slice(),
             channels: Mask(std::mem::take(&mut self.channels)),
+            packet_bytes_largest: std::mem::take(&mut self.packet_bytes_largest),
             datagrams: OnceLock::new(),
             units: Box::default(),
         }

@@ -388,7 +388,7 @@ impl<'a> Latency<'a> {
         let seconds = published.elapsed().as_secs_f64();
         let histograms = &self.counters.histograms;
         let of = match self.form {
-            Form::Rtp | Form::Units => [
+            Form::Rtp | Form::RtpSmall { .. } | Form::Units => [
                 &histograms.rtsp_tcp_latency_seconds,
                 &histograms.rtsps_latency_seconds,
                 &histograms.rtsp_udp_latency_seconds,

@@ -170,6 +170,18 @@ impl Ingest {
         true
     }
 
+    /// Reports that `ticks` of the track (which exists), as its packets come in, are at `ntp`: for packets that are made of
+    /// units, whose times are known better than by their arrival. The track has had a packet.
+    pub(crate) fn relate(&mut self, now: Instant, track: usize, ntp: Ntp, ticks: Ticks) {
+        self.tracks[track].reported = Some((ntp, ticks));
+        self.report(now, track);
+    }
+
+    /// Whether the track's times have been related to the wall clock.
+    pub(crate) fn is_related(&self, track: usize) -> bool {
+        self.tracks[track].reported.is_some()
+    }
+
     /// Appends a sender report for `track` to the batch, if there is anything to report.
     fn report(&mut self, now: Instant, track: usize) {
         let index = track;
@@ -329,8 +341,12 @@ fn ticks_in(elapsed: Duration, clock_rate: u32) -> u32 {
 }
 
 fn wall_clock() -> Ntp {
-    let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Ntp::from_unix(unix)
+    Ntp::from_unix(unix_time())
+}
+
+/// The time since the Unix epoch.
+pub(crate) fn unix_time() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -174,6 +174,8 @@ pub(crate) struct Stream {
     pub(crate) is_muxed: bool,
     /// No muxer can be made of it.
     pub(crate) is_unmuxable: bool,
+    /// The largest RTP packet so far, in bytes.
+    pub(crate) packet_bytes_largest: usize,
     /// The newest sender report of each track, where the form is RTP.
     reports: Vec<Option<Bytes>>,
     /// The newest decoder configuration of each track, where the form is units.
@@ -210,6 +212,7 @@ impl Stream {
             dirty: false,
             is_muxed: false,
             is_unmuxable: false,
+            packet_bytes_largest: 0,
             reports,
             configurations,
         }
@@ -230,10 +233,13 @@ impl Stream {
     /// Appends a batch to the log.
     pub(crate) fn push(&mut self, batch: Arc<Batch>, counters: &Counters) {
         for (track, report) in self.reports.iter_mut().enumerate() {
-            if self.form == Form::Rtp && batch.channels().has(Channel::rtcp(track)) {
+            if self.form.is_rtp() && batch.channels().has(Channel::rtcp(track)) {
                 let found = batch.packets().iter().rposition(|at| at.channel == Channel::rtcp(track));
                 *report = found.map(|index| Bytes::copy_from_slice(batch.packet(index)));
             }
+        }
+        if self.form == Form::Rtp {
+            self.packet_bytes_largest = self.packet_bytes_largest.max(batch.packet_bytes_largest());
         }
         for (track, unit) in batch.units() {
             if let (Some(configuration), Some(known)) =
@@ -260,6 +266,18 @@ impl Stream {
     /// The newest sender report of a track, as readers were sent it.
     pub(crate) fn report(&self, track: usize) -> Option<Bytes> {
         self.reports.get(track)?.clone()
+    }
+
+    /// The newest sender report of each track; none where the form is not RTP.
+    pub(crate) fn reports(&self) -> &[Option<Bytes>] {
+        &self.reports
+    }
+
+    /// Takes over reports that came before this stream's first batch.
+    pub(crate) fn take_reports(&mut self, reports: &[Option<Bytes>]) {
+        for (known, report) in self.reports.iter_mut().zip(reports) {
+            *known = known.take().or_else(|| report.clone());
+        }
     }
 
     pub(crate) fn home(&mut self) -> Option<&mut Home> {

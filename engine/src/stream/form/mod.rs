@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! published RTP   ──> units ──> RTMP, FLV, MPEG-TS, HLS
+//!                 ──> smaller RTP packets
 //! published units ──> RTP, RTMP, FLV, MPEG-TS, HLS
 //! ```
 //! Readers of a form are readers of its stream, with a cursor into its log, like any other; a new form is filled from the
@@ -14,6 +15,7 @@
 mod flv;
 mod mpegts;
 mod packets;
+mod small;
 mod units;
 
 use super::Batch;
@@ -29,12 +31,21 @@ use std::time::Instant;
 pub(crate) enum Form {
     /// RTP, interleaved; also what datagrams are made of.
     Rtp,
+    /// The same, no packet larger than this as long as it can be helped: of a publisher whose packets are larger.
+    RtpSmall { packet_bytes_max: u16 },
     /// Access units.
     Units,
     /// FLV messages in one of their framings, for clients of such capabilities.
     Flv { framing: Framing, capabilities: Capabilities },
     /// MPEG-TS packets.
     MpegTs,
+}
+
+impl Form {
+    /// Whether its batches hold RTP packets.
+    pub(crate) fn is_rtp(self) -> bool {
+        matches!(self, Form::Rtp | Form::RtpSmall { .. })
+    }
 }
 
 pub(crate) use flv::Framing;
@@ -49,6 +60,7 @@ pub(crate) struct Unfit {
 pub(crate) enum Maker {
     Units(Box<units::Maker>),
     Packets(Box<packets::Maker>),
+    Small(Box<small::Maker>),
     Flv(Box<flv::Maker>),
     MpegTs(Box<mpegts::Maker>),
 }
@@ -64,6 +76,10 @@ impl Maker {
             Form::Units => Ok((Maker::Units(Box::new(units::Maker::new(description))), Vec::new())),
             Form::Rtp => packets::Maker::new(description)
                 .map(|(maker, skipped)| (Maker::Packets(Box::new(maker)), skipped)),
+            Form::RtpSmall { packet_bytes_max } => {
+                let maker = small::Maker::new(description, packet_bytes_max);
+                Ok((Maker::Small(Box::new(maker)), Vec::new()))
+            }
             Form::Flv { framing, capabilities } => flv::Maker::new(known, framing, capabilities)
                 .map(|(maker, skipped)| (Maker::Flv(Box::new(maker)), skipped)),
             Form::MpegTs => {
@@ -72,11 +88,20 @@ impl Maker {
         }
     }
 
+    /// Tells it the newest sender report of a track, before the first batch: what is left in the other form's log may hold
+    /// none, and without one tracks are placed by their arrival.
+    pub(crate) fn report(&mut self, track: usize, packet: &[u8]) {
+        if let Maker::Units(maker) = self {
+            maker.report(track, packet);
+        }
+    }
+
     /// What one batch of the other form becomes; nothing, if it holds nothing for this one.
     pub(crate) fn take(&mut self, batch: &Batch, counters: &Counters) -> Option<Arc<Batch>> {
         match self {
             Maker::Units(maker) => maker.take(batch, counters),
             Maker::Packets(maker) => maker.take(batch, counters),
+            Maker::Small(maker) => maker.take(batch, counters),
             Maker::Flv(maker) => maker.take(batch),
             Maker::MpegTs(maker) => maker.take(batch, counters),
         }
@@ -86,7 +111,7 @@ impl Maker {
     pub(crate) fn tick(&mut self, now: Instant, counters: &Counters) -> Option<Arc<Batch>> {
         match self {
             Maker::Packets(maker) => maker.tick(now, counters),
-            Maker::Units(_) | Maker::Flv(_) | Maker::MpegTs(_) => None,
+            Maker::Small(_) | Maker::Units(_) | Maker::Flv(_) | Maker::MpegTs(_) => None,
         }
     }
 
@@ -94,6 +119,7 @@ impl Maker {
     pub(crate) fn end(&mut self, now: Instant, counters: &Counters) -> Option<Arc<Batch>> {
         match self {
             Maker::Packets(maker) => maker.bye(now, counters),
+            Maker::Small(maker) => maker.bye(now, counters),
             Maker::Units(_) | Maker::Flv(_) | Maker::MpegTs(_) => None,
         }
     }
@@ -102,7 +128,7 @@ impl Maker {
     pub(crate) fn greeting(&self) -> Bytes {
         match self {
             Maker::Flv(maker) => maker.greeting(),
-            Maker::Units(_) | Maker::Packets(_) | Maker::MpegTs(_) => Bytes::new(),
+            Maker::Units(_) | Maker::Packets(_) | Maker::Small(_) | Maker::MpegTs(_) => Bytes::new(),
         }
     }
 }

@@ -1,17 +1,21 @@
 //! Published units as RTP: what RTSP readers get of an RTMP publisher.
 //!
-//! The packets go through the same [`Ingest`] as those of an RTSP publisher: it numbers them, finds random access points
-//! and makes sender reports from the arrival time.
+//! The packets go through the same [`Ingest`] as those of an RTSP publisher: it numbers them and finds random access points.
+//! Sender reports have the units' own times, which all tracks have in common: by their arrival, pictures that are decoded
+//! early would come out early, too.
 
+use super::super::ingest::unix_time;
 use super::super::{Batch, Description, Ingest};
 use super::Unfit;
 use crate::counters::Counters;
 use crate::limits;
 use bytes::BytesMut;
+use headwater_protocols::rtcp::Ntp;
 use headwater_protocols::rtp::{Packetizer, Rewrite, Sequence, Ticks, write_header};
 use headwater_protocols::track::Skipped;
+use headwater_protocols::unit::MediaTime;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 struct MakerTrack {
     packetizer: Packetizer,
@@ -24,6 +28,8 @@ pub(crate) struct Maker {
     tracks: Vec<Option<MakerTrack>>,
     ingest: Ingest,
     scratch: BytesMut,
+    /// A time of the units, and that of the wall clock (since the Unix epoch) which goes with it.
+    anchor: Option<(MediaTime, Duration)>,
 }
 
 impl Maker {
@@ -45,7 +51,7 @@ impl Maker {
             return Err(Unfit { reason: "none of its tracks can be carried over RTP".into() });
         }
         let ingest = Ingest::new(description);
-        Ok((Maker { tracks, ingest, scratch: BytesMut::new() }, skipped))
+        Ok((Maker { tracks, ingest, scratch: BytesMut::new(), anchor: None }, skipped))
     }
 
     pub(super) fn take(&mut self, batch: &Batch, counters: &Counters) -> Option<Arc<Batch>> {
@@ -66,12 +72,24 @@ impl Maker {
                 let taken = ingest.rtp(now, *index, scratch);
                 debug_assert_eq!(taken, Ok(()));
             });
+            if result.is_ok() && !self.ingest.is_related(*index) {
+                let ntp = self.wall_clock(unit.pts);
+                self.ingest.relate(now, *index, ntp, base);
+            }
             if let Err(error) = result {
                 counters.conversion_errors.add(1);
                 tracing::trace!(track = index, "unit without RTP packets: {error}");
             }
         }
         self.finish(now, counters)
+    }
+
+    /// The wall clock at a time of the units; it is read once.
+    fn wall_clock(&mut self, time: MediaTime) -> Ntp {
+        let (anchor, unix) = *self.anchor.get_or_insert_with(|| (time, unix_time()));
+        let seconds = time.seconds_since(anchor);
+        let apart = Duration::try_from_secs_f64(seconds.abs()).unwrap_or_default();
+        Ntp::from_unix(if seconds < 0.0 { unix.saturating_sub(apart) } else { unix.saturating_add(apart) })
     }
 
     pub(super) fn tick(&mut self, now: Instant, counters: &Counters) -> Option<Arc<Batch>> {

@@ -6,10 +6,11 @@
 
 use super::super::{Batch, Description, Position};
 use crate::counters::Counters;
+use crate::limits;
 use headwater_protocols::codec::{Assembler, Configuration};
 use headwater_protocols::rtp::{Depacketizer, Packet, Ticks, Timeline};
 use headwater_protocols::track::{Medium, Track};
-use headwater_protocols::unit::{AccessUnit, Parts};
+use headwater_protocols::unit::{AccessUnit, MediaTime, Parts};
 use headwater_protocols::{rtcp, rtp};
 use std::sync::Arc;
 use std::time::Instant;
@@ -70,7 +71,8 @@ impl Maker {
         Some(Arc::new(made))
     }
 
-    fn report(&mut self, track: usize, packet: &[u8]) {
+    /// Takes a sender report of a track, with the server's numbers.
+    pub(super) fn report(&mut self, track: usize, packet: &[u8]) {
         for parsed in rtcp::parse(packet) {
             if let Ok(rtcp::Packet::SenderReport(report)) = parsed {
                 self.timeline.report(track, report.ntp, report.rtp);
@@ -113,6 +115,8 @@ impl Maker {
         units: &mut Vec<(usize, AccessUnit)>,
     ) {
         let time = self.timeline.time(now, track, ticks);
+        let lead = MediaTime::new(limits::UNITS_LEAD.as_millis() as i64, 1000);
+        let time = time.later(lead.in_clock(time.clock_rate));
         let Some(unit) = self.tracks[track].assembler.unit(time, None, parts) else { return };
         let counts = self.video.is_none_or(|video| video == track);
         if counts && unit.random_access {
