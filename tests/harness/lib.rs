@@ -12,6 +12,7 @@
 
 pub mod clients;
 pub mod config_file;
+pub mod feed;
 pub mod http;
 pub mod media;
 pub mod mediamtx;
@@ -20,12 +21,16 @@ pub mod namespace;
 pub mod peer;
 pub mod process;
 pub mod publisher;
+pub mod pusher;
 pub mod reader;
 pub mod rtmp;
+pub mod rtmp_push;
+pub mod rtp_push;
 pub mod rtsp;
 pub mod server;
 pub mod wait;
 pub mod web;
+pub mod witness;
 
 use std::path::{Path, PathBuf};
 

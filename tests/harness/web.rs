@@ -124,6 +124,18 @@ impl Connection {
         }
     }
 
+    /// Waits until `bytes` have come, anywhere.
+    ///
+    /// # Errors
+    /// When they have not within `limit`.
+    pub fn until_bytes(&mut self, bytes: &[u8], limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while !self.input.windows(bytes.len()).any(|window| window == bytes) {
+            ensure!(self.receive(deadline)?, "the connection ended without {bytes:02x?}");
+        }
+        Ok(())
+    }
+
     /// Reads until the server closes.
     ///
     /// # Errors
