@@ -13,6 +13,7 @@ again when it changes; what a change does not touch is not disturbed.
 Signals: SIGINT and SIGTERM tell every session and end the server within two seconds; SIGHUP reads the configuration
 again; SIGUSR1 writes all counters to the log; SIGUSR2 reopens the log file.
 
+Try:      headwater --demo, and open http://127.0.0.1:8888/demo/ in a browser
 Publish:  ffmpeg -re -i FILE -c copy -f rtsp -rtsp_transport tcp rtsp://HOST:8554/NAME
 Play:     ffplay rtsp://HOST:8554/NAME";
 
@@ -26,6 +27,10 @@ pub(crate) struct Cli {
     /// Set one configuration key, such as rtspAddress=:8555 or paths.cam.maxReaders=3; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+
+    /// Publish a moving test picture with tone to the path "demo", and say where to watch it
+    #[arg(long, conflicts_with = "instead")]
+    pub(crate) demo: bool,
 
     /// Check the configuration, say everything that is wrong with it, and end
     #[arg(long, group = "instead")]

@@ -7,6 +7,7 @@
 //! ├── ports      the control ports ── http ── api, metrics, profiling
 //! ├── auth       who may do what            ├── hooks      commands and webhooks
 //! ├── logs, systemd, watch, keyring (tls)   pages      what browsers are shown
+//! ├── demo       a test picture for newcomers
 //! └── engine_settings, media_tls   from configuration to engine
 //! ```
 //! This thread is the control core. It carries no media; shards never wait for it.
@@ -18,6 +19,7 @@ mod client;
 mod config;
 mod config_file;
 mod core;
+mod demo;
 mod engine_settings;
 mod hooks;
 mod http;
@@ -94,7 +96,7 @@ fn main() -> ExitCode {
         tracing::error!("{error}");
         return ExitCode::FAILURE;
     }
-    match start(source, loaded, logs) {
+    match start(source, loaded, logs, cli.demo) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -142,7 +144,7 @@ fn report(loaded: &Loaded) -> ExitCode {
     print(&text)
 }
 
-fn start(source: Source, loaded: Loaded, logs: Arc<Logs>) -> anyhow::Result<()> {
+fn start(source: Source, loaded: Loaded, logs: Arc<Logs>, demo: bool) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed twice"))?;
@@ -150,7 +152,13 @@ fn start(source: Source, loaded: Loaded, logs: Arc<Logs>) -> anyhow::Result<()> 
     let Loaded { configuration, file, digest, .. } = loaded;
     let keyring = Keyring::default();
     let tls = MediaTls::read(&keyring, &configuration)?;
+    if demo {
+        demo::admit();
+    }
     let settings = engine_settings::of(&configuration, &tls, None)?;
+    if demo {
+        demo::check(&settings)?;
+    }
     let control = processors::for_control(settings.shards);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -178,7 +186,7 @@ fn start(source: Source, loaded: Loaded, logs: Arc<Logs>) -> anyhow::Result<()> 
         in_file: Arc::clone(&configuration),
     };
     let core = Arc::new(Core::new(engine, source, configuration, logs, keyring, parts));
-    let result = runtime.block_on(serve(core, events, signals));
+    let result = runtime.block_on(serve(core, events, signals, demo));
     // What still runs on other threads (a profile, a hash) is not waited for.
     runtime.shutdown_background();
     result
@@ -198,7 +206,12 @@ fn say_what_was_read(loaded: &Loaded) {
 }
 
 /// Runs the control core until a signal ends it.
-async fn serve(core: Arc<Core>, events: Arc<Notify>, mut signals: Signals) -> anyhow::Result<()> {
+async fn serve(
+    core: Arc<Core>,
+    events: Arc<Notify>,
+    mut signals: Signals,
+    demo: bool,
+) -> anyhow::Result<()> {
     let systemd = Arc::new(Systemd::from_environment());
     systemd.status("starting");
     tokio::spawn(Arc::clone(&core).take_events(events));
@@ -213,7 +226,7 @@ async fn serve(core: Arc<Core>, events: Arc<Notify>, mut signals: Signals) -> an
             })
             .ok();
         parts.watch_files(&core.keyring);
-        announce(&core.engine, &parts.ports, parts.settings.shards)
+        announce(&core.engine, &parts.ports, parts.settings.shards, demo)
             .context("cannot write to standard output")?;
     }
     let (soft, hard) = systemd::open_files();
@@ -222,9 +235,11 @@ async fn serve(core: Arc<Core>, events: Arc<Notify>, mut signals: Signals) -> an
     let (alive, watchdog) = (Arc::clone(&core), Arc::clone(&systemd));
     tokio::spawn(async move { watchdog.watch(|| all_shards_turn(&alive.engine)).await });
     tokio::spawn(follow_files(Arc::clone(&core), Arc::clone(&systemd), changes));
+    let demo = demo.then(|| tokio::spawn(demo::run(Arc::clone(&core), reachable)));
     let name = signals.until_the_end(&core, &systemd).await;
     tracing::info!("{name}: telling sessions and shutting down");
     systemd.stopping();
+    demo.inspect(|demo| demo.abort());
     let engine = Arc::clone(&core);
     let shards = tokio::task::spawn_blocking(move || engine.engine.shut_down(SHUTDOWN_PATIENCE));
     hooks.stop();
@@ -279,7 +294,7 @@ async fn reload_certificates(core: &Arc<Core>) {
 }
 
 /// Says what the server listens on, in lines that people and scripts can read, and how to try it.
-fn announce(engine: &Engine, ports: &Ports, shards: usize) -> std::io::Result<()> {
+fn announce(engine: &Engine, ports: &Ports, shards: usize, demo: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let plural = if shards == 1 { "" } else { "s" };
     writeln!(out, "headwater {} is running with {shards} shard{plural}", env!("CARGO_PKG_VERSION"))?;
@@ -300,7 +315,13 @@ fn announce(engine: &Engine, ports: &Ports, shards: usize) -> std::io::Result<()
         writeln!(out, "play       ffplay -rtsp_transport tcp {url}")?;
     }
     if let Some(web) = of("http").or(of("https")) {
-        writeln!(out, "watch      {}://{}/test/", web.protocol, reachable(web.address))?;
+        let site = format!("{}://{}", web.protocol, reachable(web.address));
+        writeln!(out, "watch      {site}/test/")?;
+        if demo {
+            writeln!(out, "demo       {site}/{}/", demo::PATH)?;
+        }
+    } else if let (true, Some(rtsp)) = (demo, of("rtsp")) {
+        writeln!(out, "demo       rtsp://{}/{}", reachable(rtsp.address), demo::PATH)?;
     }
     out.flush()
 }

@@ -19,7 +19,7 @@ const ARGON2_PASSES_MAX: u32 = 64;
 /// Memory of one compiled regular expression.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
-/// The users of `authInternalUsers` as rules, in order.
+/// The users of `authInternalUsers` as rules, in order; and the demo's, where it runs.
 ///
 /// # Errors
 /// Every hash and regular expression that is none.
@@ -30,6 +30,7 @@ pub(crate) fn users(global: &Global) -> Result<Vec<access::User>, Faults> {
         let key = format!("authInternalUsers[{index}]");
         users.extend(rule(user, &key, &mut faults));
     }
+    users.extend(crate::demo::user());
     if faults.is_empty() { Ok(users) } else { Err(Faults(faults)) }
 }
 
