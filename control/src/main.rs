@@ -206,12 +206,7 @@ fn say_what_was_read(loaded: &Loaded) {
 }
 
 /// Runs the control core until a signal ends it.
-async fn serve(
-    core: Arc<Core>,
-    events: Arc<Notify>,
-    mut signals: Signals,
-    demo: bool,
-) -> anyhow::Result<()> {
+async fn serve(core: Arc<Core>, events: Arc<Notify>, mut signals: Signals, demo: bool) -> anyhow::Result<()> {
     let systemd = Arc::new(Systemd::from_environment());
     systemd.status("starting");
     tokio::spawn(Arc::clone(&core).take_events(events));

@@ -180,6 +180,10 @@ counters! {
     conversion_errors,
     /// HLS muxers opened.
     muxers_opened,
+    /// HLS segments and playlists that were late on disk, or did not come there, because too many waited for it.
+    hls_files_refused,
+    /// HLS segments and playlists that the disk refused.
+    hls_files_failed,
     /// Forms of streams made.
     forms_opened,
     /// Tracks that readers had to do without, because their protocol or client cannot carry them.

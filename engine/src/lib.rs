@@ -41,6 +41,7 @@ pub use settings::Settings;
 
 use crossbeam::queue::ArrayQueue;
 use door::{Ask, DatagramChange, Door, Events, Reconfiguration};
+use hls::Writer;
 use listeners::Open;
 use mesh::{Mesh, ShardId};
 use modules::{MakeModules, Modules};
@@ -87,6 +88,7 @@ pub struct Engine {
     events: Arc<Events>,
     open: Mutex<Open>,
     recording: Mutex<Option<Recording>>,
+    segment_writer: Arc<Writer>,
 }
 
 impl Engine {
@@ -126,7 +128,9 @@ impl Engine {
             events: Arc::new(Events::new(notify)),
             open: Mutex::new(change.after),
             recording: Mutex::default(),
+            segment_writer: Arc::new(Writer::new()),
         };
+        engine.prepare_segments(&settings)?;
         let ends = Mesh::connect(&wakes).into_iter().zip(change.open).zip(change.datagrams).zip(wakes);
         for (index, (((mesh, listeners), datagrams), wake)) in ends.enumerate() {
             let counters = Arc::new(Counters::default());
@@ -149,6 +153,7 @@ impl Engine {
                 },
                 modules,
                 connections_max,
+                segment_writer: Arc::clone(&engine.segment_writer),
             };
             let processor = settings.processors.get(index % settings.processors.len().max(1)).copied();
             let report = report.clone();
@@ -182,6 +187,7 @@ impl Engine {
     pub fn apply(&self, settings: Settings) -> Result<(), StartError> {
         let settings = Settings { shards: self.doors.len(), ..settings };
         settings.check().map_err(StartError::Settings)?;
+        self.prepare_segments(&settings)?;
         let settings = Arc::new(settings);
         let mut open = lock(&self.open);
         let change = open.change(&settings)?;
@@ -192,6 +198,15 @@ impl Engine {
             door.must(Ask::Reconfigure(Box::new(Reconfiguration { settings, open, close, datagrams })));
         }
         Ok(())
+    }
+
+    /// Starts what writes segments to disk, where that is asked for.
+    fn prepare_segments(&self, settings: &Settings) -> Result<(), StartError> {
+        if settings.http.hls.directory.is_none() {
+            return Ok(());
+        }
+        let started = self.segment_writer.start();
+        started.map_err(|error| StartError::Settings(format!("no thread to write segments to disk: {error}")))
     }
 
     /// What the server listens on.
@@ -267,8 +282,11 @@ impl Engine {
         }
         let (ended, all_ended) = mpsc::channel();
         let threads = std::mem::take(&mut *lock(&self.threads));
+        let segment_writer = Arc::clone(&self.segment_writer);
         std::thread::spawn(move || {
             let fine = threads.into_iter().map(ShardThread::join).filter(Result::is_err).count() == 0;
+            // Now nothing more can come for it.
+            segment_writer.end();
             let _ = ended.send(fine);
         });
         let deadline = Instant::now() + patience;

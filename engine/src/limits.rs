@@ -91,6 +91,11 @@ pub const HLS_SESSIONS_MAX: usize = 200_000;
 pub const HLS_SESSIONS_PER_ADDRESS_MAX: usize = 20_000;
 /// An HLS session whose player has asked for nothing for this long is over, as in MediaMTX.
 pub const HLS_SESSION_IDLE: Duration = Duration::from_secs(30);
+/// Bytes of segments and playlists that wait for the disk: five seconds of 100 Mbit/s. Until then they are held in memory
+/// after their muxer has let them go.
+pub const HLS_DIRECTORY_QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// What a smaller file counts for in that queue, so that its files are bounded too.
+pub const HLS_DIRECTORY_FILE_COST: usize = 4096;
 /// Playlists smaller than this are not compressed: it would save no packet.
 pub const GZIP_BYTES_MIN: usize = 1024;
 /// Live paths that the page of paths lists.

@@ -86,7 +86,10 @@ impl Canvas {
 
     /// Fills a rectangle that lies in the picture. All numbers are even, as chroma wants it.
     pub(super) fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, colour: Colour) {
-        debug_assert!([x, y, width, height].iter().all(|number| number % 2 == 0), "chroma has half the samples");
+        debug_assert!(
+            [x, y, width, height].iter().all(|number| number % 2 == 0),
+            "chroma has half the samples"
+        );
         self.luma.fill(x, y, width, height, colour.0);
         self.cb.fill(x / 2, y / 2, width / 2, height / 2, colour.1);
         self.cr.fill(x / 2, y / 2, width / 2, height / 2, colour.2);

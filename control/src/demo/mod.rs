@@ -37,9 +37,13 @@ static PASSWORD: OnceLock<String> = OnceLock::new();
 /// Why there can be no demo.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
-    #[error("--demo publishes over RTMP without TLS, which is off: set rtmp: yes, and rtmpEncryption: no or optional")]
+    #[error(
+        "--demo publishes over RTMP without TLS, which is off: set rtmp: yes, and rtmpEncryption: no or optional"
+    )]
     Rtmp,
-    #[error("--demo publishes to the path \"{PATH}\", which is not configured: add it, or all_others, to the paths")]
+    #[error(
+        "--demo publishes to the path \"{PATH}\", which is not configured: add it, or all_others, to the paths"
+    )]
     Path,
     #[error("--demo publishes to the path \"{PATH}\", but its source is another: set source: publisher")]
     Source,

@@ -33,7 +33,9 @@ enum Failure {
     Connection(#[from] io::Error),
     #[error("RTMP: {0}")]
     Rtmp(#[from] rtmp::Error),
-    #[error("the server refuses it: {0} {1}; authMethod http and jwt must permit it, or exclude publishing to this path")]
+    #[error(
+        "the server refuses it: {0} {1}; authMethod http and jwt must permit it, or exclude publishing to this path"
+    )]
     Refused(Box<str>, Box<str>),
     #[error("ended by the server")]
     Ended,
@@ -94,9 +96,10 @@ impl Publisher {
         let mut publisher = Publisher { socket, client, input: BytesMut::new() };
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
+            // What is told has often made something that is to be sent.
+            let publishing = publisher.events()?;
             publisher.transmit().await?;
-            if publisher.events()? {
-                publisher.transmit().await?;
+            if publishing {
                 return Ok(publisher);
             }
             tokio::select! {

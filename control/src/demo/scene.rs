@@ -89,4 +89,4 @@ fn draw_clock(canvas: &mut Canvas, clock: &str) {
     }
 }
 
-const _: () = assert!(TRACK_Y + TRACK_HEIGHT <= HEIGHT && WIDTH % (BARS.len() * MACROBLOCK) == 0);
+const _: () = assert!(TRACK_Y + TRACK_HEIGHT <= HEIGHT && WIDTH.is_multiple_of(BARS.len() * MACROBLOCK));

@@ -2,6 +2,7 @@
 //! every batch of units, closed when nobody has asked for a while.
 
 use super::ask::{Outcome, Reply};
+use super::directory::Directory;
 use crate::limits;
 use crate::records::{self, Event};
 use crate::settings::{Hls, HlsVariant};
@@ -32,6 +33,8 @@ pub(crate) struct Muxing {
     waiters: Vec<Waiter>,
     /// Segments and parts of many pieces, each as one: a send takes only so many pieces.
     joined: VecDeque<(Request, Bytes)>,
+    /// Where its files are kept too.
+    directory: Option<Directory>,
 }
 
 impl Muxing {
@@ -95,11 +98,18 @@ impl Muxing {
     /// Feeds a batch. Returns the requests that can be answered now.
     fn feed(&mut self, batch: &Batch) -> Vec<(Reply, Outcome)> {
         let now = wall_clock();
+        let mut segment = false;
         for (track, unit) in batch.units() {
-            if let Err(error) = self.muxer.unit(now, *track, unit) {
-                self.record.outbound_frames_discarded.add(1);
-                tracing::debug!(path = %self.record.path, track, "unit not muxed: {error}");
+            match self.muxer.unit(now, *track, unit) {
+                Ok(progress) => segment |= progress.segment,
+                Err(error) => {
+                    self.record.outbound_frames_discarded.add(1);
+                    tracing::debug!(path = %self.record.path, track, "unit not muxed: {error}");
+                }
             }
+        }
+        if let (true, Some(directory)) = (segment, &mut self.directory) {
+            directory.update(&self.muxer);
         }
         self.answer()
     }
@@ -170,6 +180,9 @@ impl State {
         if self.muxings.contains_key(&stream) {
             return Ok(());
         }
+        if self.is_closing() {
+            return Err("the server is shutting down".into());
+        }
         let gone = || Box::from("the stream is gone");
         let source = self.streams_by_id.get(&stream).copied().ok_or_else(gone)?;
         if self.streams.get_mut(source).is_none_or(|stream| stream.home().is_none()) {
@@ -207,6 +220,12 @@ impl State {
         }
         tracing::info!(path = %record.path, variant = record.variant, "HLS muxer opened");
         found.is_muxed = true;
+        let directory = settings
+            .http
+            .hls
+            .directory
+            .as_deref()
+            .and_then(|root| Directory::open(&self.segment_writer, root, &found.path, &self.counters));
         let from = found.log.random_access().unwrap_or_else(|| found.log.start());
         let backlog: Vec<Arc<Batch>> = found.log.from(from).map(Arc::clone).collect();
         let mut muxing = Muxing {
@@ -216,6 +235,7 @@ impl State {
             last_request: self.now,
             waiters: Vec::new(),
             joined: VecDeque::new(),
+            directory,
         };
         for batch in backlog {
             muxing.feed(&batch);
@@ -259,7 +279,7 @@ impl State {
         let now = self.now;
         let settings = Arc::clone(&self.settings);
         let hls = &settings.http.hls;
-        let listens = settings.http.address.is_some();
+        let listens = settings.http.address.is_some() && !self.is_closing();
         if hls.always_remux && listens {
             let live: Vec<StreamId> = self
                 .streams

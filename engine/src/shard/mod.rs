@@ -23,7 +23,7 @@ pub(crate) mod walk;
 use crate::counters::Counters;
 use crate::door::{Ask, Events, Inbox};
 use crate::hls::ask::Muxings;
-use crate::hls::{Asks, PlayerKey};
+use crate::hls::{Asks, PlayerKey, Writer};
 use crate::limits;
 use crate::mesh::{Mesh, ShardId};
 use crate::modules::{MakeModules, Modules, Role, ServerState};
@@ -109,6 +109,7 @@ pub(crate) struct Parts {
     pub(crate) modules: MakeModules,
     /// Connections this shard may have open at most.
     pub(crate) connections_max: usize,
+    pub(crate) segment_writer: Arc<Writer>,
 }
 
 /// Who a datagram from a known peer belongs to.
@@ -172,6 +173,7 @@ pub(crate) struct State {
     pub(crate) hls_asks: Asks,
     /// Muxers of streams that are at home here.
     pub(crate) muxings: Muxings,
+    pub(crate) segment_writer: Arc<Writer>,
     /// HLS players whose sessions were opened here.
     pub(crate) players: SlotMap<PlayerKey, Arc<crate::hls::Session>>,
     /// How many of them each address has.
@@ -259,6 +261,7 @@ impl Shard {
             web: SecondaryMap::new(),
             hls_asks: Asks::default(),
             muxings: Muxings::new(),
+            segment_writer: parts.segment_writer,
             players: SlotMap::with_key(),
             players_of: HashMap::new(),
             zipped: web::Zipped::default(),
@@ -410,10 +413,16 @@ impl Shard {
         self.flush();
         self.state.say_goodbye();
         self.close_all_sessions("the server is shutting down");
+        self.state.close_muxers("the server is shutting down");
     }
 }
 
 impl State {
+    /// Whether the shard is to end.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
     fn begin_turn(&mut self, now: Instant) {
         self.now = now;
         self.counters.turns.add(1);

@@ -29,6 +29,7 @@ mod rendition;
 mod request;
 mod response;
 mod selection;
+mod stored;
 mod text;
 mod transport;
 mod window;
@@ -37,6 +38,7 @@ pub use error::Error;
 pub use muxer::{Muxer, Progress};
 pub use request::{Directives, Request, Skip};
 pub use response::{Body, Cacheability, ContentType, Position, Response};
+pub use stored::Stored;
 
 use std::time::Duration;
 

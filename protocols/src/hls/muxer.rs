@@ -9,6 +9,7 @@ use super::rendition::{Anchor, Rendition};
 use super::request::{Directives, Request};
 use super::response::{Body, Cacheability, ContentType, Position, Response};
 use super::selection::Selection;
+use super::stored::Stored;
 use super::text::{Names, Text};
 use super::{Config, Error, Variant};
 use crate::codec::Configuration;
@@ -154,6 +155,11 @@ impl Muxer {
             }
             Request::Part { prefix, rendition, part } => self.respond_part(prefix, rendition, part),
         }
+    }
+
+    /// What a folder of files must hold to be played; `None` while nothing can be.
+    pub fn stored(&self) -> Option<Stored> {
+        self.is_playable().then(|| Stored::of(self.config.variant, &self.renditions, self.frame_seconds))
     }
 
     /// Whether a request that was told to wait can be answered now.
@@ -455,7 +461,8 @@ impl Muxer {
             .map(|(_, other)| Report { names: other.names, last: other.window.last() })
             .collect::<Vec<_>>();
         let rendition = &self.renditions[index];
-        let context = Context { variant: self.config.variant, names: rendition.names, others: &others };
+        let variant = self.config.variant;
+        let context = Context { variant, names: rendition.names, others: &others, served: true };
         *slot = Some((version, playlist::write(&rendition.window, &context, delta)));
     }
 }

@@ -20,6 +20,14 @@ pub(super) struct Context<'a> {
     pub(super) variant: Variant,
     pub(super) names: Names,
     pub(super) others: &'a [Report],
+    /// A server answers that can hold requests back; else the playlist is a file.
+    pub(super) served: bool,
+}
+
+impl Context<'_> {
+    fn has_parts(&self) -> bool {
+        self.variant == Variant::LowLatency
+    }
 }
 
 /// Where another rendition ends: its newest segment, and the index of the newest part in it.
@@ -69,7 +77,7 @@ pub(super) fn write(window: &Window, context: &Context<'_>, delta: bool) -> Text
         text.uri(&context.names, format_args!("_seg{}.{}", segment.msn, context.names.extension));
         text.put(format_args!("\n"));
     }
-    if window.part_target_ms.is_some() && !window.ended {
+    if context.has_parts() && !window.ended {
         if !window.open.parts.is_empty() {
             write_segment_head(&mut text, &window.open, context, &mut init);
             write_parts(&mut text, window, context, &window.open);
@@ -114,6 +122,21 @@ fn write_head(text: &mut Text, window: &Window, context: &Context<'_>) {
     let target = window.target;
     text.put(format_args!("#EXTM3U\n#EXT-X-VERSION:{}\n", version(context.variant)));
     text.put(format_args!("#EXT-X-TARGETDURATION:{target}\n"));
+    if context.served {
+        write_server_control(text, window);
+    }
+    let first = window.listed().next().map_or(window.open.msn, |segment| segment.msn);
+    text.put(format_args!("#EXT-X-MEDIA-SEQUENCE:{first}\n"));
+    if window.discontinuity_sequence > 0 {
+        text.put(format_args!("#EXT-X-DISCONTINUITY-SEQUENCE:{}\n", window.discontinuity_sequence));
+    }
+    if window.independent {
+        text.put(format_args!("#EXT-X-INDEPENDENT-SEGMENTS\n"));
+    }
+}
+
+fn write_server_control(text: &mut Text, window: &Window) {
+    let target = window.target;
     text.put(format_args!("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES"));
     if let Some(part_target) = window.part_target_ms {
         text.put(format_args!(
@@ -125,14 +148,6 @@ fn write_head(text: &mut Text, window: &Window, context: &Context<'_>) {
         ));
     } else {
         text.put(format_args!(",HOLD-BACK={}\n", target * HOLD_BACK_TARGETS));
-    }
-    let first = window.listed().next().map_or(window.open.msn, |segment| segment.msn);
-    text.put(format_args!("#EXT-X-MEDIA-SEQUENCE:{first}\n"));
-    if window.discontinuity_sequence > 0 {
-        text.put(format_args!("#EXT-X-DISCONTINUITY-SEQUENCE:{}\n", window.discontinuity_sequence));
-    }
-    if window.independent {
-        text.put(format_args!("#EXT-X-INDEPENDENT-SEGMENTS\n"));
     }
 }
 
@@ -159,7 +174,7 @@ fn write_segment_head(text: &mut Text, segment: &Segment, context: &Context<'_>,
 }
 
 fn write_parts(text: &mut Text, window: &Window, context: &Context<'_>, segment: &Segment) {
-    if window.part_target_ms.is_none() {
+    if !context.has_parts() {
         return;
     }
     for Part { number, duration, independent, .. } in &segment.parts {

@@ -2,7 +2,7 @@
 
 use super::request::RenditionName;
 use bytes::Bytes;
-use std::fmt::{Arguments, Write};
+use std::fmt::{self, Arguments, Write};
 
 /// Text with open ends of URIs.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,13 @@ pub(super) struct Names {
     pub(super) extension: &'static str,
 }
 
+impl fmt::Display for Names {
+    /// What the names of all files begin with.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012x}_{}", self.prefix, RenditionName(self.rendition))
+    }
+}
+
 impl Text {
     /// Appends a line's piece. Writing to a string cannot fail.
     pub(super) fn put(&mut self, arguments: Arguments<'_>) {
@@ -31,8 +38,7 @@ impl Text {
 
     /// Appends a file's name, which a reader's query will follow.
     pub(super) fn uri(&mut self, names: &Names, file: Arguments<'_>) {
-        let Names { prefix, rendition, .. } = names;
-        self.put(format_args!("{prefix:012x}_{}{file}", RenditionName(*rendition)));
+        self.put(format_args!("{names}{file}"));
         self.ends.push(self.text.len());
     }
 

@@ -88,6 +88,16 @@ impl Window {
         self.segments.range(self.retired..)
     }
 
+    /// All closed segments, also those that have left the playlist.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter()
+    }
+
+    /// Versions and initialization segments in use.
+    pub(super) fn inits(&self) -> impl Iterator<Item = &(u32, Bytes)> {
+        self.inits.iter()
+    }
+
     /// Whether a playlist can be served.
     pub(super) fn is_playable(&self) -> bool {
         let needed = if self.part_target_ms.is_some() { 1 } else { 2 };

@@ -5,3 +5,4 @@ mod playlists;
 mod requests;
 mod segments;
 mod source;
+mod stored;
