@@ -12,6 +12,7 @@
 
 pub mod clients;
 pub mod config_file;
+pub mod decoded;
 pub mod feed;
 pub mod http;
 pub mod media;

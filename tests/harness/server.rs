@@ -26,6 +26,8 @@ pub struct Launch {
     pub media: Vec<&'static str>,
     /// Configuration beside that: `KEY=VALUE`, as for `--set`.
     pub settings: Vec<String>,
+    /// Options of the command line, as `--demo`.
+    pub options: Vec<&'static str>,
     /// Configuration file.
     pub file: Option<PathBuf>,
     /// Environment of the server.
@@ -47,6 +49,7 @@ impl Default for Launch {
             certificate: None,
             media: Vec::new(),
             settings: Vec::new(),
+            options: Vec::new(),
             file: None,
             environment: Vec::new(),
             control: Vec::new(),
@@ -149,7 +152,11 @@ impl Server {
             set(&format!("{name}Address='{any_port}'"));
         }
         launch.settings.iter().for_each(|setting| set(setting));
-        command.env_remove("HEADWATER_BIN").args(&launch.file).envs(launch.environment.iter().cloned());
+        command
+            .env_remove("HEADWATER_BIN")
+            .args(&launch.options)
+            .args(&launch.file)
+            .envs(launch.environment.iter().cloned());
         let mut process = Process::spawn("headwater", command)?;
         let wanted = launch.certificate.is_some();
         let listening = wait::until("the server to say where it listens", START, || {

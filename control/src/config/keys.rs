@@ -360,7 +360,7 @@ keys! {
             hls_part_duration "hlsPartDuration" Hls: Duration = Duration::from_millis(200);
             /// Greatest size of a segment.
             hls_segment_max_size "hlsSegmentMaxSize" Hls: Size = Size(50 * 1024 * 1024);
-            /// Folder that segments are also written to; empty for none.
+            /// Folder that segments are also written to, in a folder for each path that is the server's own; empty for none.
             hls_directory "hlsDirectory" Hls: String = Default::default();
             /// Remuxing ends after this time without a viewer.
             hls_muxer_close_after "hlsMuxerCloseAfter" Hls: Duration = Duration::from_secs(60);

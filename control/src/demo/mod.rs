@@ -6,9 +6,8 @@
 //! └── source  units in real time ── scene (on a canvas) ── h264, bits     tone
 //! ```
 //! Pictures are drawn and encoded by the code here; no encoder is linked. It runs on the control core, which carries no
-//! other media, and costs it about a hundredth of a processor. Rules of the configuration know it as a user with a
-//! password that is new with each start and good for publishing to [`PATH`] alone; other authentication methods are asked
-//! like for anybody.
+//! other media. The configuration's rules know it as a user with a password that is new with each start and good for
+//! publishing to [`PATH`] alone; other authentication methods are asked as for anybody.
 
 mod bits;
 mod canvas;

@@ -535,7 +535,7 @@ impl State {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{Parts, Shard, State};
+    use super::{Parts, Shard, State, Writer};
     use crate::counters::Counters;
     use crate::door::{Door, Events};
     use crate::mesh::{Mesh, ShardId};
@@ -565,6 +565,7 @@ pub(crate) mod tests {
             datagrams: None,
             modules: Modules::built_in,
             connections_max: 10,
+            segment_writer: Arc::new(Writer::new()),
         };
         Shard::new(parts).expect("a shard").state
     }

@@ -1,3 +1,5 @@
+//! The folder of files that a server of files hands out.
+
 use super::source::{Stream, aac, config, feed, opus};
 use crate::hls::{Body, Config, Request, Variant};
 use std::collections::HashSet;
