@@ -159,7 +159,7 @@ impl Muxer {
 
     /// What a folder of files must hold to be played; `None` while nothing can be.
     pub fn stored(&self) -> Option<Stored> {
-        self.is_playable().then(|| Stored::of(self.config.variant, &self.renditions, self.frame_seconds))
+        self.is_playable().then(|| Stored::of(self.config.variant, &self.renditions, self.frame_rate))
     }
 
     /// Whether a request that was told to wait can be answered now.

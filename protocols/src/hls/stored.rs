@@ -19,7 +19,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    pub(super) fn of(variant: Variant, renditions: &[Rendition], frame_seconds: f64) -> Stored {
+    pub(super) fn of(variant: Variant, renditions: &[Rendition], frame_rate: f64) -> Stored {
         let variant = if variant == Variant::LowLatency { Variant::Fmp4 } else { variant };
         let mut stored = Stored::default();
         for Rendition { names, window, .. } in renditions {
@@ -34,7 +34,7 @@ impl Stored {
             let text = playlist::write(window, &context, false).with_query("");
             stored.playlists.push((format!("{names}.m3u8"), text.into()));
         }
-        let text = multivariant::write(variant, renditions, frame_seconds).with_query("");
+        let text = multivariant::write(variant, renditions, frame_rate).with_query("");
         stored.playlists.push((request::MULTIVARIANT.to_owned(), text.into()));
         stored
     }
