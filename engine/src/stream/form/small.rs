@@ -24,6 +24,8 @@ struct Cutter {
     assembler: Assembler,
     packetizer: Packetizer,
     payload_type: u8,
+    /// The same as in the packets before the first that is cut: to [`Ingest`] another would be another publisher.
+    ssrc: u32,
     /// Number of the next packet, once one was too large.
     next: Option<Sequence>,
 }
@@ -42,13 +44,14 @@ impl Maker {
         let packet_bytes_max = usize::from(packet_bytes_max);
         let payload_bytes_max =
             packet_bytes_max.saturating_sub(HEADER_BYTES).min(limits::RTP_PAYLOAD_BYTES_MAX);
-        let tracks = description.tracks.iter().zip(&description.configurations);
-        let cutters = tracks.map(|(track, configuration)| {
+        let tracks = description.tracks.iter().zip(&description.configurations).zip(&description.ssrcs);
+        let cutters = tracks.map(|((track, configuration), ssrc)| {
             Some(Cutter {
                 depacketizer: Depacketizer::new(track)?,
                 assembler: Assembler::new(&track.codec, track.clock_rate, configuration.clone()),
                 packetizer: Packetizer::new(track, payload_bytes_max)?,
                 payload_type: track.payload_type,
+                ssrc: *ssrc,
                 next: None,
             })
         });
@@ -125,12 +128,12 @@ impl Cutter {
         // The time within the unit is not used: its packets have the publisher's timestamp.
         let time = MediaTime::new(base.0.into(), 1);
         let Some(unit) = self.assembler.unit(time, None, parts) else { return };
-        let (next, payload_type) = (&mut self.next, self.payload_type);
+        let (next, payload_type, ssrc) = (&mut self.next, self.payload_type, self.ssrc);
         let result = self.packetizer.packetize(&unit, |marker, offset, pieces| {
             let sequence = next.unwrap_or(Sequence(0));
             *next = Some(sequence.next());
             scratch.clear();
-            let fields = Rewrite { payload_type, sequence, timestamp: base.advance(offset), ssrc: 1 };
+            let fields = Rewrite { payload_type, sequence, timestamp: base.advance(offset), ssrc };
             write_header(scratch, marker, fields);
             pieces.iter().for_each(|piece| scratch.extend_from_slice(piece));
             each(scratch);
@@ -139,5 +142,77 @@ impl Cutter {
             counters.conversion_errors.add(1);
             tracing::trace!("unit without RTP packets: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::batch::Channel;
+    use super::super::super::{Description, Form, Ingest};
+    use super::Maker;
+    use crate::counters::Counters;
+    use bytes::BytesMut;
+    use headwater_protocols::rtp::{Depacketizer, Packet, Rewrite, Sequence, Ticks, write_header};
+    use headwater_protocols::sdp::{self, SessionDescription};
+    use headwater_protocols::track::Elementary;
+    use std::time::Instant;
+
+    const PACKET_BYTES_MAX: u16 = 1452;
+
+    fn description() -> Description {
+        let text = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n\
+                    m=audio 0 RTP/AVP 0\r\n";
+        let parsed = SessionDescription::parse(text.as_bytes()).expect("valid");
+        let tracks = sdp::tracks(&parsed).expect("two tracks").into_iter();
+        let announced = tracks.map(|(track, _)| Elementary { track, configuration: None }).collect();
+        Description::new("x", Form::Rtp, announced, vec![11, 22])
+    }
+
+    fn packet(payload_type: u8, sequence: u16, ticks: u32, nal: u8, bytes: usize) -> BytesMut {
+        let mut out = BytesMut::new();
+        let fields = Rewrite { payload_type, sequence: Sequence(sequence), timestamp: Ticks(ticks), ssrc: 5 };
+        write_header(&mut out, true, fields);
+        out.extend_from_slice(&[nal, 0x88]);
+        out.extend((2..bytes).map(|at| at as u8));
+        out
+    }
+
+    #[test]
+    fn a_track_is_cut_from_its_first_large_packet_on() {
+        let description = description();
+        let (mut ingest, counters, now) = (Ingest::new(&description), Counters::default(), Instant::now());
+        let mut maker = Maker::new(&description, PACKET_BYTES_MAX);
+        let sent = [(65534, 3000, 0x65, 900), (65535, 6000, 0x41, 5000), (0, 9000, 0x41, 700)];
+        for (sequence, ticks, nal, bytes) in sent {
+            ingest.rtp(now, 0, &packet(96, sequence, ticks, nal, bytes)).expect("taken");
+            ingest.rtp(now, 1, &packet(0, sequence, ticks, 0, 160)).expect("taken");
+        }
+        let source = ingest.finish(now, &counters);
+        let made = maker.take(&source, &counters).expect("packets");
+        assert!(made.packet_bytes_largest() <= usize::from(PACKET_BYTES_MAX));
+        assert_eq!(made.random_access, Some(0));
+        let (mut video, mut audio, mut units) = (Vec::new(), Vec::new(), Vec::new());
+        let mut depacketizer = Depacketizer::new(&description.tracks[0]).expect("H264");
+        for (index, at) in made.packets().iter().enumerate() {
+            let whole = made.packet_bytes(index);
+            let packet = Packet::parse(&whole).expect("valid");
+            let seen = (packet.sequence.0, packet.timestamp.0, packet.ssrc);
+            if at.channel == Channel::rtp(1) {
+                audio.push(seen);
+                continue;
+            }
+            video.push(seen);
+            let payload = whole.slice(packet.header_bytes..);
+            depacketizer.push(&packet, payload, &mut units).expect("a unit's packet");
+        }
+        assert_eq!(audio, [(65534, 3000, 22), (65535, 6000, 22), (0, 9000, 22)]);
+        let ticks = [3000, 6000, 6000, 6000, 6000, 9000];
+        let numbers = (0..6).map(|count| 65534_u16.wrapping_add(count));
+        let expected: Vec<_> = numbers.zip(ticks).map(|(number, ticks)| (number, ticks, 11)).collect();
+        assert_eq!(video, expected);
+        let found: Vec<_> =
+            units.iter().map(|(ticks, parts)| (ticks.0, parts.len(), parts[0].len())).collect();
+        assert_eq!(found, [(3000, 1, 900), (6000, 1, 5000), (9000, 1, 700)]);
+        assert_eq!(counters.conversion_errors.value(), 0);
     }
 }
