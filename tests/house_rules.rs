@@ -119,7 +119,8 @@ fn nothing_points_back() -> Result<()> {
         ("engine", &["headwater-control", "headwater-bench", "headwater.workspace", "tokio", "serde"]),
         ("control", &["headwater-bench", "headwater-tests"]),
         ("bench", &["headwater.workspace", "headwater-tests"]),
-        ("tests", &["headwater-"]),
+        // The machines are clients too; the server is met through its binary.
+        ("tests", &["headwater-engine", "headwater-control", "headwater-bench", "headwater.workspace"]),
     ];
     for (name, others) in forbidden {
         let dependencies = dependencies(name)?;
