@@ -2,15 +2,17 @@
 //! and what it sees of publishers that come and go.
 
 use anyhow::{Context, Result, ensure};
+use headwater_protocols::amf0::Value;
 use headwater_protocols::flv::Capabilities;
 use headwater_protocols::rtmp::client::Goal;
+use headwater_protocols::rtmp::message::type_id;
 use headwater_tests::clients::Expect;
 use headwater_tests::config_file::api;
 use headwater_tests::media::{Ffmpeg, sample};
 use headwater_tests::process::Process;
 use headwater_tests::rtmp::clients::{Publisher as Encoder, Reader as Player, ffmpeg_publish};
 use headwater_tests::rtmp::publisher::{PICTURES_PER_GROUP, Plan, Publisher, Tracks};
-use headwater_tests::rtmp::raw::Raw;
+use headwater_tests::rtmp::raw::{Came, Raw};
 use headwater_tests::rtmp::reader::{Reader, Seen};
 use headwater_tests::rtmp::{Client, PUBLISH};
 use headwater_tests::server::{Launch, Server};
@@ -200,9 +202,9 @@ fn all_cuts_of_the_url_mean_the_same_path() -> Result<()> {
     }
     // Encoders that leave out `app` altogether.
     let mut raw = Raw::greeted(rtmp)?;
-    raw.command(0, "connect", &[headwater_protocols::amf0::Value::Null])?;
+    raw.command(0, "connect", &[Value::Null])?;
     raw.answer("_result")?;
-    raw.command(0, "createStream", &[headwater_protocols::amf0::Value::Null])?;
+    raw.command(0, "createStream", &[Value::Null])?;
     raw.answer("_result")?;
     raw.play("a/b/c")?;
     publisher.finish()?;
@@ -403,39 +405,80 @@ fn after_the_grace_time_readers_are_told_and_the_path_is_gone() -> Result<()> {
     server.stop()
 }
 
+/// The next picture of a raw reader: its number, and whether it is a key picture; `None` when none comes.
+fn picture(raw: &mut Raw, limit: Duration) -> Result<Option<(u64, bool)>> {
+    loop {
+        match raw.next(limit)? {
+            Came::Message(message) if message.type_id == type_id::VIDEO && message.payload[1] == 1 => {
+                let digits = message.payload.get(18..34).context("a picture")?;
+                let number = u64::from_str_radix(std::str::from_utf8(digits)?, 16)?;
+                return Ok(Some((number, message.payload[0] == 0x17)));
+            }
+            Came::Message(_) => {}
+            Came::End => anyhow::bail!("closed"),
+            Came::Nothing => return Ok(None),
+        }
+    }
+}
+
+/// Pauses, or goes on; media that come before the answer are passed over.
+fn pause(raw: &mut Raw, paused: bool) -> Result<()> {
+    raw.command(1, "pause", &[Value::Null, Value::Boolean(paused), 0.0.into()])?;
+    raw.answer("onStatus").map(drop)
+}
+
 #[test]
 fn a_pause_stops_the_media_and_going_on_begins_with_a_key_picture() -> Result<()> {
-    use headwater_protocols::amf0::Value;
-    use headwater_protocols::rtmp::message::type_id;
-    use headwater_tests::rtmp::raw::Came;
     let (server, rtmp, publisher) = live(&[], "pause", Tracks::Video)?;
     let mut raw = Raw::connected(rtmp, "")?;
     raw.play("pause")?;
-    let picture = |raw: &mut Raw, limit: Duration| -> Result<Option<bool>> {
-        loop {
-            match raw.next(limit)? {
-                Came::Message(message) if message.type_id == type_id::VIDEO && message.payload[1] == 1 => {
-                    return Ok(Some(message.payload[0] == 0x17));
-                }
-                Came::Message(_) => {}
-                Came::End => anyhow::bail!("closed"),
-                Came::Nothing => return Ok(None),
-            }
-        }
-    };
-    ensure!(picture(&mut raw, AT_ONCE)? == Some(true), "it does not begin with a key picture");
-    raw.command(1, "pause", &[Value::Null, Value::Boolean(true), 0.0.into()])?;
-    raw.answer("onStatus")?;
+    let is_key = |found: Option<(u64, bool)>| found.is_some_and(|(_, key)| key);
+    ensure!(is_key(picture(&mut raw, AT_ONCE)?), "it does not begin with a key picture");
+    pause(&mut raw, true)?;
     let sent = publisher.sent();
     wait::until_true("two groups of pictures", Duration::from_secs(10), || {
         publisher.sent() > sent + 2 * PICTURES_PER_GROUP
     })?;
     ensure!(picture(&mut raw, Duration::from_millis(100))?.is_none(), "media came during the pause");
-    raw.command(1, "pause", &[Value::Null, Value::Boolean(false), 0.0.into()])?;
-    raw.answer("onStatus")?;
-    ensure!(picture(&mut raw, AT_ONCE)? == Some(true), "it does not go on with a key picture");
-    for _ in 0..30 {
-        ensure!(picture(&mut raw, AT_ONCE)?.is_some(), "it does not go on");
+    pause(&mut raw, false)?;
+    ensure!(is_key(picture(&mut raw, AT_ONCE)?), "it does not go on with a key picture");
+    let (mut last, _) = picture(&mut raw, AT_ONCE)?.context("it does not go on")?;
+    // Whoever pauses for a moment gets nothing twice.
+    for _ in 0..10 {
+        pause(&mut raw, true)?;
+        pause(&mut raw, false)?;
+        let (number, _) = picture(&mut raw, AT_ONCE)?.context("it does not go on")?;
+        ensure!(number > last, "picture {number} comes after {last}");
+        last = number;
+    }
+    publisher.finish()?;
+    server.stop()
+}
+
+#[test]
+fn a_reader_may_do_without_video_for_a_while() -> Result<()> {
+    let (server, rtmp, publisher) = live(&[], "blind", Tracks::VideoAndAudio)?;
+    let mut raw = Raw::connected(rtmp, "")?;
+    raw.play("blind")?;
+    picture(&mut raw, AT_ONCE)?.context("a picture")?;
+    // Wherever in a group of pictures it wants to see again.
+    for more in [0, 7, 13] {
+        raw.command(1, "receiveVideo", &[Value::Null, Value::Boolean(false)])?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut heard = 0;
+        // Pictures that were on their way still come; then a group's time passes with audio alone.
+        while heard < PICTURES_PER_GROUP + more {
+            ensure!(Instant::now() < deadline, "video still comes, or audio does not");
+            match raw.next(AT_ONCE)? {
+                Came::Message(message) if message.type_id == type_id::AUDIO => heard += 1,
+                Came::Message(message) if message.type_id == type_id::VIDEO => heard = 0,
+                Came::Message(_) => {}
+                other => anyhow::bail!("{other:?}"),
+            }
+        }
+        raw.command(1, "receiveVideo", &[Value::Null, Value::Boolean(true)])?;
+        let (number, key) = picture(&mut raw, 2 * AT_ONCE)?.context("a picture")?;
+        ensure!(key, "it sees again from picture {number} on, which is no key picture");
     }
     publisher.finish()?;
     server.stop()

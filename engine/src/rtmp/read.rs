@@ -50,8 +50,9 @@ impl Shard {
             return;
         }
         if reader.flow == Flow::Paused {
+            // Whoever paused for a moment only has lost nothing, and gets nothing twice.
             (reader.cursor, reader.flow) = match random_access {
-                Some(position) => (position, Flow::Flowing),
+                Some(position) => (position.max(reader.cursor), Flow::Flowing),
                 None => (reader.cursor, Flow::Waiting { since: now }),
             };
             reader.catching_up = true;
@@ -62,6 +63,7 @@ impl Shard {
 
     /// The reader wants audio, or video, or no more of it.
     pub(super) fn receive(&mut self, key: ConnectionKey, audio: Option<bool>, video: Option<bool>) {
+        let now = self.state.now;
         let Some((stream_key, reader)) = self.state.reader_of(key) else { return };
         let Some(stream) = self.state.streams.get_mut(stream_key) else { return };
         debug_assert!(matches!(stream.form, Form::Flv { .. }));
@@ -72,12 +74,21 @@ impl Shard {
             Medium::Video => video.unwrap_or(before),
             Medium::Application => before,
         };
-        let mut mask = Mask::default();
+        let (mut mask, mut joins) = (Mask::default(), false);
         for (index, track) in tracks.iter().enumerate() {
             if wanted(track.medium, reader.mask.has_track(index)) {
+                joins |= track.medium == Medium::Video && !reader.mask.has_track(index);
                 mask = mask.with_track(index);
             }
         }
         reader.mask = mask;
+        // Pictures that follow those it went without could not be decoded.
+        if joins {
+            reader.flow = match reader.flow {
+                Flow::Flowing => Flow::Waiting { since: now },
+                Flow::Blocked => Flow::BlockedWaiting { since: now },
+                other => other,
+            };
+        }
     }
 }

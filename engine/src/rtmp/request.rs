@@ -39,7 +39,7 @@ impl Shard {
                 }
                 Event::Closed(Some(error)) => {
                     self.transmit(key);
-                    self.misbehaved(key, error.kind(), &error);
+                    self.misbehaved(key, if error.is_idle() { "idle" } else { error.kind() }, &error);
                     return false;
                 }
             }

@@ -1,5 +1,8 @@
 //! What can be wrong with what a peer sends over RTMP, sorted by fault.
 
+/// What is over its limit when a peer is silent for too long.
+const IDLE: &str = "seconds of idling";
+
 /// A fault of the peer. None of them can be answered on the wire: RTMP has a refusal only for its commands
 /// ([`super::server::Refusal`]); after any of these the connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +50,16 @@ impl Error {
         | Error::Limit { offset, .. }) = &mut self;
         *offset = place;
         self
+    }
+
+    /// That the peer let its time pass, of so many seconds.
+    pub(super) const fn idle(seconds: usize) -> Error {
+        Error::limit(IDLE, seconds)
+    }
+
+    /// Whether the peer did nothing wrong but to let its time pass.
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Error::Limit { what: IDLE, .. })
     }
 
     /// The metric label: `invalid`, `misbehaved`, `unsupported` or `limit`.

@@ -219,8 +219,7 @@ impl Server {
         self.now = now;
         if self.poll_timeout().is_some_and(|deadline| now >= deadline) {
             let seconds = usize::try_from(self.config.idle_timeout.as_secs()).unwrap_or(usize::MAX);
-            let error = Error::limit("seconds of idling", seconds);
-            self.failed = Some(error.at(self.connection.received()));
+            self.failed = Some(Error::idle(seconds).at(self.connection.received()));
         }
     }
 
