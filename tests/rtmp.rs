@@ -13,7 +13,7 @@ use headwater_tests::process::Process;
 use headwater_tests::rtmp::clients::{Publisher as Encoder, Reader as Player, ffmpeg_publish};
 use headwater_tests::rtmp::publisher::{PICTURES_PER_GROUP, Plan, Publisher, Tracks};
 use headwater_tests::rtmp::raw::{Came, Raw};
-use headwater_tests::rtmp::reader::{Reader, Seen};
+use headwater_tests::rtmp::reader::{Reader, Seen, advance_all};
 use headwater_tests::rtmp::{Client, PUBLISH};
 use headwater_tests::server::{Launch, Server};
 use headwater_tests::wait;
@@ -127,9 +127,7 @@ fn publisher_and_readers_may_be_on_different_shards() -> Result<()> {
             readers.push(Reader::play(rtmp, path)?);
         }
     }
-    for reader in &readers {
-        reader.advance(100)?;
-    }
+    advance_all(&readers, 100)?;
     for reader in readers {
         expect_begun(&reader.finish_whole()?)?;
     }
@@ -353,16 +351,16 @@ fn a_publisher_that_comes_back_keeps_its_readers() -> Result<()> {
     let first = Publisher::start(rtmp, "back", Plan::new(1, Tracks::VideoAndAudio))?;
     wait_for_path(&server, "back")?;
     let readers = (0..4).map(|_| Reader::play(rtmp, "back")).collect::<Result<Vec<_>>>()?;
-    for reader in &readers {
-        reader.advance(30)?;
-    }
+    advance_all(&readers, 30)?;
     first.disconnect()?;
     // Its clock starts anew, far from where the first one's was.
     let plan = Plan { first_ms: 7_000_000, ..Plan::new(2, Tracks::VideoAndAudio) };
     let second = Publisher::start(rtmp, "back", plan)?;
-    for reader in readers {
+    for reader in &readers {
         reader.wait("pictures of the second publisher", |seen| seen.epoch == 2)?;
-        reader.advance(60)?;
+    }
+    advance_all(&readers, 60)?;
+    for reader in readers {
         let seen = reader.finish_whole()?;
         ensure!(seen.epochs == 2 && !seen.ended, "{seen:?}");
     }
@@ -504,13 +502,9 @@ fn a_delivery_window_delays_but_loses_nothing() -> Result<()> {
     let (server, rtmp, publisher) =
         live(&["pathDefaults.deliveryWindow=200ms"], "window", Tracks::VideoAndAudio)?;
     let readers = (0..3).map(|_| Reader::play(rtmp, "window")).collect::<Result<Vec<_>>>()?;
-    for reader in &readers {
-        reader.advance(50)?;
-    }
+    advance_all(&readers, 50)?;
     let (before, sends) = (readers[0].seen().pictures, server.counter("egress_sends")?);
-    for reader in &readers {
-        reader.advance(200)?;
-    }
+    advance_all(&readers, 200)?;
     let pictures = (readers[0].seen().pictures - before) * readers.len() as u64;
     let sends = server.counter("egress_sends")? - sends;
     // Ten pictures, and as many audio units, fall into a window.
@@ -604,8 +598,10 @@ fn a_trusted_proxy_names_its_client() -> Result<()> {
 fn audio_alone_and_video_alone_are_published_and_played() -> Result<()> {
     let server = launch(&[])?;
     let rtmp = server.media["rtmp"];
+    // One says that there is no other track, the other does not: then the server waits for one.
     let audio = Publisher::start(rtmp, "audio", Plan::new(1, Tracks::Audio))?;
-    let video = Publisher::start(rtmp, "video", Plan::new(1, Tracks::Video))?;
+    let plan = Plan { announced: false, ..Plan::new(1, Tracks::Video) };
+    let video = Publisher::start(rtmp, "video", plan)?;
     for path in ["audio", "video"] {
         wait_for_path(&server, path)?;
     }

@@ -388,13 +388,15 @@ fn bodies_that_are_no_media_cost_no_picture() -> Result<()> {
     siege.end()
 }
 
+/// From which picture on what is added to the clock.
+type Jumps = Vec<(u64, u32)>;
+
 #[test]
 fn timestamps_that_jump_or_wrap_cost_no_picture() -> Result<()> {
     let siege = Siege::begin(&[])?;
     let plan = Plan::new(6, Tracks::VideoAndAudio);
-    // What is added to the clock from which picture on.
     let hour: u32 = 3_600_000;
-    let cases: [(&str, u32, Vec<(u64, u32)>); 6] = [
+    let cases: [(&str, u32, Jumps); 6] = [
         ("wraps", u32::MAX - 1000, vec![]),
         ("passes-24-bits", 0xFF_FFFF - 1000, vec![]),
         ("starts-late", 40 * 24 * hour, vec![]),
@@ -444,11 +446,11 @@ fn narrow(rtmp: SocketAddr, path: &str) -> Result<Raw> {
     Ok(raw)
 }
 
-/// 2 MB a second.
+/// 5 MB a second.
 fn heavy(rtmp: SocketAddr) -> Result<Publisher> {
     let plan = Plan {
         picture_every: Duration::from_millis(10),
-        picture_bytes: 20_000,
+        picture_bytes: 50_000,
         ..Plan::new(1, Tracks::Video)
     };
     let publisher = Publisher::start(rtmp, "heavy", plan)?;
@@ -467,7 +469,7 @@ fn a_reader_that_never_reads_is_closed_and_costs_no_memory() -> Result<()> {
     let before = siege.server.resident_bytes()?;
     fast.advance(200)?;
     let grown = siege.server.resident_bytes()?.saturating_sub(before);
-    // 4 MB of media went by: a queue for each would have grown by 80 MB.
+    // 10 MB of media went by: a queue for each would have grown by 200 MB.
     ensure!(grown < 8 << 20, "grew by {grown} bytes while 20 readers were stuck");
     wait::until("all of them to be closed", Duration::from_secs(15), || {
         Ok((siege.server.counter("closed_write_timeout")? >= 20).then_some(()))
@@ -491,8 +493,8 @@ fn a_slow_reader_skips_to_key_pictures_and_the_api_counts_it() -> Result<()> {
     let started = Instant::now();
     while skips < 2 {
         ensure!(started.elapsed() < Duration::from_secs(30), "it was never skipped ahead");
-        // A slow reader is one that takes its time: 20 pictures a second of 100.
-        std::thread::sleep(Duration::from_millis(50));
+        // A slow reader is one that takes its time: ten pictures a second of 100.
+        std::thread::sleep(Duration::from_millis(100));
         let Came::Message(message) = slow.next(SOON)? else { anyhow::bail!("no media") };
         if message.type_id != type_id::VIDEO || message.payload[1] != 1 {
             continue;

@@ -7,7 +7,7 @@ use headwater_tests::config_file::{ADDRESSES, ConfigFile, api, metric};
 use headwater_tests::rtmp::Client;
 use headwater_tests::rtmp::publisher::{Plan, Publisher, Tracks};
 use headwater_tests::rtmp::raw::Raw;
-use headwater_tests::rtmp::reader::Reader;
+use headwater_tests::rtmp::reader::{Reader, advance_all};
 use headwater_tests::server::{Launch, Server};
 use headwater_tests::{wait, web as http, workspace};
 use serde_json::Value;
@@ -48,8 +48,7 @@ fn the_api_lists_shows_and_kicks_connections() -> Result<()> {
     let kept = play(rtmp, "live/cam?who=kept")?;
     let kicked = play(rtmp, "live/cam?who=kicked")?;
     let idle = Raw::greeted(rtmp)?;
-    kept.advance(30)?;
-    kicked.advance(30)?;
+    advance_all([&kept, &kicked], 30)?;
 
     let source = connections(&server, "publish", 1)?.remove(0);
     ensure!(text(&source, "path") == "live/cam" && text(&source, "query") == "k=v", "{source}");
@@ -212,17 +211,15 @@ fn a_moved_or_closed_port_leaves_sessions_alone() -> Result<()> {
         &configuration("rtmp: no\n").replace("rtmpAddress: 127.0.0.1:0", "rtmpAddress: 127.0.0.2:0"),
     )?;
     refuses(new)?;
-    for one in [&reader, &newcomer] {
-        one.advance(30)?.whole()?;
-    }
+    advance_all([&reader, &newcomer], 30)?;
     let answer = http::get(server.control["api"], "/v3/rtmpconns/list")?;
     ensure!(answer.status == 404, "the API of what is not served is answered {}", answer.status);
 
     file.change(&server, &configuration(""))?;
     let again = listening(&server)?;
     let last = play(again, "live")?;
+    advance_all([&last, &reader, &newcomer], 30)?;
     for one in [last, reader, newcomer] {
-        one.advance(30)?;
         one.finish_whole()?;
     }
     publisher.finish()?;
@@ -235,9 +232,7 @@ fn readers_are_told_when_the_server_ends() -> Result<()> {
     let rtmp = server.media["rtmp"];
     let publisher = Publisher::start(rtmp, "last", Plan::new(1, Tracks::VideoAndAudio))?;
     let readers = (0..8).map(|_| play(rtmp, "last")).collect::<Result<Vec<_>>>()?;
-    for reader in &readers {
-        reader.advance(20)?;
-    }
+    advance_all(&readers, 20)?;
     let mut idle = Raw::greeted(rtmp)?;
     server.terminate()?;
     for reader in readers {

@@ -4,9 +4,11 @@
 //! an IDR picture. Behind the NAL header stand the publisher's number, as eight, and the picture's, as sixteen hexadecimal
 //! digits, so that no start code can arise; then filling.
 
+use super::raw::amf;
 use super::{Client, PUBLISH};
 use anyhow::Result;
 use bytes::{BufMut, Bytes, BytesMut};
+use headwater_protocols::amf0::Value;
 use headwater_protocols::flv::{Capabilities, Kind};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,6 +50,8 @@ pub struct Plan {
     /// The publisher's number.
     pub epoch: u32,
     pub tracks: Tracks,
+    /// Whether metadata say which tracks there are, as encoders do; otherwise the server has to wait what comes.
+    pub announced: bool,
     /// Timestamp of the first picture.
     pub first_ms: u32,
     pub picture_every: Duration,
@@ -57,12 +61,27 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(epoch: u32, tracks: Tracks) -> Plan {
-        Plan { epoch, tracks, first_ms: 0, picture_every: PICTURE_EVERY, picture_bytes: 1000 }
+        Plan {
+            epoch,
+            tracks,
+            announced: true,
+            first_ms: 0,
+            picture_every: PICTURE_EVERY,
+            picture_bytes: 1000,
+        }
     }
 
-    /// Sequence headers of all tracks.
+    /// Metadata, and sequence headers of all tracks.
     pub fn headers(&self) -> Vec<(Kind, Bytes)> {
         let mut headers = Vec::new();
+        if self.announced {
+            let codec = |has: bool, id: f64| Value::Number(if has { id } else { 0.0 });
+            let metadata = Value::object([
+                ("videocodecid", codec(self.tracks.has_video(), 7.0)),
+                ("audiocodecid", codec(self.tracks.has_audio(), 10.0)),
+            ]);
+            headers.push((Kind::Script, amf(&["onMetaData".into(), metadata])));
+        }
         if self.tracks.has_video() {
             headers.push((Kind::Video, video_header()));
         }

@@ -134,6 +134,19 @@ impl Seen {
     }
 }
 
+/// Waits until each of them has got `pictures` more than now.
+///
+/// # Errors
+/// As [`Reader::wait`].
+pub fn advance_all<'r>(readers: impl IntoIterator<Item = &'r Reader>, pictures: u64) -> Result<()> {
+    let targets: Vec<_> =
+        readers.into_iter().map(|reader| (reader, reader.seen().pictures + pictures)).collect();
+    for (reader, wanted) in targets {
+        reader.wait(&format!("{pictures} more pictures"), |seen| seen.pictures >= wanted)?;
+    }
+    Ok(())
+}
+
 /// A reader on a thread of its own, until it is dropped.
 pub struct Reader {
     seen: Arc<Mutex<Seen>>,
