@@ -12,7 +12,8 @@ const HOLD_BACK_TARGETS: u32 = 3;
 /// Part targets a player keeps from the end; three is the least allowed.
 const PART_HOLD_BACK_TARGETS: u32 = 3;
 /// Parts are listed for the segments of these last target durations (4.4.4.9), and at most for as many segments, the open
-/// one included: what hls-parser takes for the same, and more than a player within the part hold-back asks for.
+/// one included, even while only its hint stands there: what hls-parser takes for the same, and more than a player within the
+/// part hold-back asks for.
 const PARTS_TARGETS: u32 = 3;
 
 /// A rendition's own names, and the other renditions of which low latency reports (4.4.5.4).
@@ -103,7 +104,7 @@ fn boundaries(window: &Window) -> (usize, usize) {
     let ticks = |targets: u32| i64::from(window.target) * i64::from(targets) * i64::from(window.timescale);
     let mut from_end = window.open.parts.iter().map(|part| part.duration).sum::<i64>();
     let mut skipped = 0;
-    let closed = PARTS_TARGETS as usize - usize::from(!window.open.parts.is_empty());
+    let closed = PARTS_TARGETS as usize - usize::from(!window.ended);
     let mut with_parts = window.listed().len().saturating_sub(closed);
     for (index, segment) in window.listed().enumerate().collect::<Vec<_>>().into_iter().rev() {
         if from_end >= ticks(PARTS_TARGETS) {
