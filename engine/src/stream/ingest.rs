@@ -60,6 +60,8 @@ struct IngestTrack {
     octets: u32,
     /// Wall clock and timestamp of the same instant, from the publisher's report.
     reported: Option<(Ntp, Ticks)>,
+    /// The same of a source whose first packet is still to come: ffmpeg reports first.
+    early: Option<(u32, Ntp, Ticks)>,
     last_report: Option<Instant>,
     first_packet: Option<Instant>,
 }
@@ -99,6 +101,7 @@ impl Ingest {
                 packets: 0,
                 octets: 0,
                 reported: None,
+                early: None,
                 last_report: None,
                 first_packet: None,
             })
@@ -113,6 +116,7 @@ impl Ingest {
             ours.source = None;
             ours.access_unit = None;
             ours.reported = None;
+            ours.early = None;
             ours.first_packet = None;
             if ours.random_access.is_some() {
                 ours.random_access = Some(RandomAccess::new(&theirs.codec));
@@ -122,7 +126,6 @@ impl Ingest {
 
     /// Takes one RTP packet of `track` (which exists) into the batch under way.
     pub(crate) fn rtp(&mut self, now: Instant, track: usize, bytes: &[u8]) -> Result<(), Refused> {
-        let position = self.next + self.builder.len() as u64;
         let track_index = track;
         let track = &mut self.tracks[track];
         let packet = rtp::Packet::parse(bytes).map_err(|_| Refused::Malformed)?;
@@ -134,7 +137,13 @@ impl Ingest {
         }
         if track.source != Some(packet.ssrc) {
             track.rebase(now, &packet);
+            // Whoever joins the tracks on one clock need not guess.
+            if track.reported.is_some() {
+                self.report(now, track_index);
+            }
         }
+        let position = self.next + self.builder.len() as u64;
+        let track = &mut self.tracks[track_index];
         track.reception.on_packet(now, &packet, track.clock_rate);
         let rewrite = Rewrite {
             payload_type: track.payload_type_out,
@@ -156,7 +165,8 @@ impl Ingest {
             match packet {
                 Ok(rtcp::Packet::SenderReport(report)) => {
                     let ours = &mut self.tracks[track];
-                    if ours.source.is_some_and(|source| source != report.ssrc) {
+                    if ours.source != Some(report.ssrc) {
+                        ours.early = Some((report.ssrc, report.ntp, report.rtp));
                         continue;
                     }
                     ours.reception.on_sender_report(now, report.ntp);
@@ -187,10 +197,13 @@ impl Ingest {
         let index = track;
         let track = &mut self.tracks[track];
         // A report before the first packet cannot be put into our numbering.
-        let (Some(last), Some(_)) = (track.last, track.source) else { return };
-        let (ntp, ticks) = match track.reported {
-            Some((ntp, ticks)) => (ntp, ticks.advance(track.ticks_offset)),
-            None => (wall_clock(), last.ticks.advance(ticks_in(now - last.at, track.clock_rate))),
+        let Some(_) = track.source else { return };
+        let (ntp, ticks) = match (track.reported, track.last) {
+            (Some((ntp, ticks)), _) => (ntp, ticks.advance(track.ticks_offset)),
+            (None, Some(last)) => {
+                (wall_clock(), last.ticks.advance(ticks_in(now - last.at, track.clock_rate)))
+            }
+            (None, None) => return,
         };
         let report = SenderReport {
             ssrc: track.ssrc,
@@ -278,7 +291,8 @@ impl Ingest {
 impl IngestTrack {
     /// A new source: its first packet follows the last one that readers saw, in number and in time.
     fn rebase(&mut self, now: Instant, packet: &rtp::Packet<'_>) {
-        self.reported = None;
+        let early = self.early.take().filter(|(ssrc, ..)| *ssrc == packet.ssrc);
+        self.reported = early.map(|(_, ntp, ticks)| (ntp, ticks));
         self.source = Some(packet.ssrc);
         self.first_packet = Some(now);
         if let Some(last) = self.last {
