@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) is_head: bool,
     /// What CORS allows the page that asks.
     pub(crate) origin: Option<Origin>,
+    /// What CORS allows depends on the page: caches must tell the answers apart.
+    pub(crate) varies_by_origin: bool,
     pub(crate) range: Option<Box<str>>,
     pub(crate) if_none_match: Option<Box<str>>,
     pub(crate) takes_gzip: bool,
@@ -46,6 +48,7 @@ impl Facts {
         Facts {
             is_head: request.method() == Method::HEAD,
             origin: text(&ORIGIN).and_then(|origin| allowed(origin, &settings.http.allow_origins)),
+            varies_by_origin: settings.http.allow_origins.iter().all(|pattern| pattern != "*"),
             range: owned(&RANGE),
             if_none_match: owned(&IF_NONE_MATCH),
             is_foreign: text(&ORIGIN).is_some_and(|origin| {
@@ -62,6 +65,9 @@ impl Facts {
     /// Adds what every response has.
     pub(crate) fn finish(&self, head: &mut Response<()>) {
         let headers = head.headers_mut();
+        if self.varies_by_origin {
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+        }
         match &self.origin {
             Some(Origin::Any) => {
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -70,7 +76,6 @@ impl Facts {
                 if let Ok(origin) = HeaderValue::from_str(origin) {
                     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
                     headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-                    headers.append(VARY, HeaderValue::from_static("Origin"));
                 }
             }
             None => return,

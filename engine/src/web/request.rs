@@ -117,12 +117,11 @@ impl Shard {
                 let authorization = head::authorization(headers);
                 return self.respond_paths(key, exchange, &asked.facts, peer, authorization);
             }
-            Target::ToPage { path } => {
+            Target::ToPage { name } => {
                 let query = &asked.facts.query;
                 let separator = if query.is_empty() { "" } else { "?" };
-                // Relative, so that it holds behind any proxy.
-                let name = path.rsplit('/').next().unwrap_or(path);
-                let location = format!("{name}/{separator}{query}");
+                // Relative, so that it holds behind any proxy; with the dot, no name is taken for a scheme or a host.
+                let location = format!("./{name}/{separator}{query}");
                 let mut head = plain(StatusCode::MOVED_PERMANENTLY);
                 if let Ok(location) = HeaderValue::from_str(&location) {
                     head.headers_mut().insert(LOCATION, location);
@@ -362,7 +361,13 @@ impl Shard {
         content_type: hls::ContentType,
     ) {
         let is_playlist = content_type == hls::ContentType::Playlist;
-        let etag = etag(body, is_playlist);
+        let zipped = (is_playlist && facts.takes_gzip && body.bytes >= crate::limits::GZIP_BYTES_MIN)
+            .then(|| self.state.zipped.get(body))
+            .flatten();
+        let etag = etag(body, is_playlist, zipped.is_some());
+        if is_playlist {
+            head.headers_mut().append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
         if let Ok(value) = HeaderValue::from_str(&etag) {
             head.headers_mut().insert(ETAG, value);
         }
@@ -372,17 +377,12 @@ impl Shard {
             facts.finish(&mut head);
             return self.respond_web(key, exchange, head, Body::Empty);
         }
-        if is_playlist {
-            head.headers_mut().append(VARY, HeaderValue::from_static("Accept-Encoding"));
-            if facts.takes_gzip
-                && body.bytes >= crate::limits::GZIP_BYTES_MIN
-                && let Some(zipped) = self.state.zipped.get(body)
-            {
-                head.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                facts.finish(&mut head);
-                return self.respond_web(key, exchange, head, Body::Pieces(VecDeque::from([zipped])));
-            }
-        } else {
+        if let Some(zipped) = zipped {
+            head.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            facts.finish(&mut head);
+            return self.respond_web(key, exchange, head, Body::Pieces(VecDeque::from([zipped])));
+        }
+        if !is_playlist {
             head::accept_ranges(&mut head);
         }
         let (first, last) = match facts.part(body.bytes) {
@@ -525,8 +525,9 @@ fn cache_control(
     HeaderValue::from_str(&text).ok()
 }
 
-/// A strong tag: playlists by what they say, files by where they lie in memory, since a file never changes.
-fn etag(body: &hls::Body, is_playlist: bool) -> String {
+/// A strong tag: of playlists by all bytes, of files, which never change, by the first of each piece. What is compressed has
+/// other bytes, so another tag (RFC 9110, section 8.8.3.3).
+fn etag(body: &hls::Body, is_playlist: bool, is_zipped: bool) -> String {
     use std::hash::Hasher;
     // FNV-1a: the tag must be the same on every shard, and nothing depends on its being hard to forge.
     struct Fnv(u64);
@@ -545,7 +546,8 @@ fn etag(body: &hls::Body, is_playlist: bool) -> String {
         let sampled = if is_playlist { piece.len() } else { piece.len().min(64) };
         hash.write(&piece[..sampled]);
     }
-    format!("\"{:x}-{:x}\"", hash.finish(), body.bytes)
+    let coding = if is_zipped { "-gzip" } else { "" };
+    format!("\"{:x}-{:x}{coding}\"", hash.finish(), body.bytes)
 }
 
 /// The bytes from `first` to before `last` of pieces that follow each other.

@@ -21,9 +21,9 @@ pub(crate) enum Target {
     Page {
         path: Box<str>,
     },
-    /// To the page of this path.
+    /// To the page of a path, whose last part is so named in the URL.
     ToPage {
-        path: Box<str>,
+        name: Box<str>,
     },
     Hls {
         path: Box<str>,
@@ -52,8 +52,8 @@ pub(crate) enum Fault {
 
 impl Target {
     /// Reads the path and query of a request's URL.
-    pub(crate) fn parse(path: &str, query: &str) -> Result<Target, Fault> {
-        let path = decoded(path).ok_or(Fault::NotFound)?;
+    pub(crate) fn parse(url: &str, query: &str) -> Result<Target, Fault> {
+        let path = decoded(url).ok_or(Fault::NotFound)?;
         let path = path.strip_prefix('/').ok_or(Fault::NotFound)?;
         if path.is_empty() {
             return Ok(Target::Index);
@@ -80,7 +80,7 @@ impl Target {
         if path == "favicon.ico" || path == "robots.txt" || path.ends_with(".m3u8") {
             return Err(Fault::NotFound);
         }
-        Ok(Target::ToPage { path: path.into() })
+        Ok(Target::ToPage { name: url.rsplit('/').next().unwrap_or_default().into() })
     }
 }
 
@@ -126,7 +126,8 @@ mod tests {
         assert_eq!(of("/~/player.js"), Ok(Target::File("player.js".into())));
         assert_eq!(of("/~/paths.json"), Ok(Target::Paths));
         assert_eq!(of("/a/b/"), Ok(Target::Page { path: path("a/b") }));
-        assert_eq!(of("/a/b"), Ok(Target::ToPage { path: path("a/b") }));
+        assert_eq!(of("/a/b"), Ok(Target::ToPage { name: path("b") }));
+        assert_eq!(of("/a%2fb%0d"), Ok(Target::ToPage { name: path("a%2fb%0d") }));
         let index = Target::Hls { path: path("a/b"), request: hls::Request::Multivariant };
         assert_eq!(of("/a/b/index.m3u8"), Ok(index.clone()));
         assert_eq!(of("/a%2fb/index.m3u8"), Ok(index));
