@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -64,6 +65,19 @@ impl Client {
         Ok(Client { wire: BufReader::new(Box::new(stream)) })
     }
 
+    /// From another address of this machine.
+    ///
+    /// # Errors
+    /// When nobody listens, or the address is not this machine's.
+    pub fn open_from(source: IpAddr, server: SocketAddr) -> Result<Client> {
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.set_read_timeout(Some(ANSWER))?;
+        socket.set_write_timeout(Some(ANSWER))?;
+        socket.connect_timeout(&server.into(), ANSWER)?;
+        Ok(Client { wire: BufReader::new(Box::new(TcpStream::from(socket))) })
+    }
+
     /// # Errors
     /// When nobody listens.
     pub fn open_unix(socket: &Path) -> Result<Client> {
@@ -109,7 +123,7 @@ impl Client {
     pub fn response(&mut self, method: &str) -> Result<Response> {
         let (status, headers) = self.head()?;
         let mut response = Response { status, headers, body: Vec::new() };
-        if method == "HEAD" || status == 204 {
+        if method == "HEAD" || matches!(status, 204 | 304) {
             return Ok(response);
         }
         if let Some(length) = response.header("Content-Length") {
@@ -155,6 +169,34 @@ impl Client {
         self.wire.read_exact(&mut chunk)?;
         chunk.truncate(length);
         Ok((length > 0).then_some(chunk))
+    }
+
+    /// Reads what comes until `enough` says so of all that came.
+    ///
+    /// # Errors
+    /// When the connection ends before, or nothing comes for [`ANSWER`].
+    pub fn until(&mut self, mut enough: impl FnMut(&[u8]) -> bool) -> Result<Vec<u8>> {
+        let mut come = Vec::new();
+        while !enough(&come) {
+            let piece = self.wire.fill_buf()?;
+            let length = piece.len();
+            ensure!(length > 0, "the server closed after {} bytes", come.len());
+            come.extend_from_slice(piece);
+            self.wire.consume(length);
+        }
+        Ok(come)
+    }
+
+    /// Reads until the server closes the connection, and returns what came.
+    ///
+    /// # Errors
+    /// When nothing comes for [`ANSWER`], and it stays open.
+    pub fn until_closed(&mut self) -> Result<Vec<u8>> {
+        let mut come = Vec::new();
+        match self.wire.read_to_end(&mut come) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => Err(error.into()),
+            _ => Ok(come),
+        }
     }
 
     fn line(&mut self) -> Result<String> {
