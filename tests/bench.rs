@@ -6,7 +6,7 @@ use headwater_tests::target;
 use std::process::Command;
 use std::time::Duration;
 
-fn fan_out(protocol: &str) -> Result<()> {
+fn fan_out(protocol: &str, rest: &str) -> Result<()> {
     let binary = target().join("release/headwater-bench");
     ensure!(
         binary.exists(),
@@ -16,6 +16,10 @@ fn fan_out(protocol: &str) -> Result<()> {
     let mut command = Command::new(binary);
     command.args(["fanout", "--protocol", protocol]);
     command.args("--readers 20 --bitrate 2M --fps 30 --seconds 2 --warmup 0.5 --rounds 1".split(' '));
+    command.args(rest.split_whitespace());
+    if let Some(server) = std::env::var_os("HEADWATER_BIN") {
+        command.arg("--server").arg(server);
+    }
     let mut process = Process::spawn(&format!("headwater-bench {protocol}"), command)?;
     process.succeed(Duration::from_secs(60))?;
     let output = process.stdout();
@@ -23,9 +27,14 @@ fn fan_out(protocol: &str) -> Result<()> {
     Ok(())
 }
 
-/// One after the other: they pin server and load to cores.
+/// One after the other: they pin server and load to cores. nginx is a peer where it serves the protocol.
 #[test]
-fn fan_out_over_tcp_and_udp_is_whole() -> Result<()> {
-    fan_out("rtsp-tcp")?;
-    fan_out("rtsp-udp")
+fn fan_out_is_whole_over_every_protocol() -> Result<()> {
+    fan_out("rtsp-tcp", "")?;
+    fan_out("rtsp-udp", "")?;
+    fan_out("rtmp", "--peer nginx-rtmp")?;
+    fan_out("flv", "--window-ms 350")?;
+    fan_out("hls", "--peer nginx")?;
+    fan_out("hls", "--hls-variant fmp4")?;
+    fan_out("ll-hls", "")
 }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use crate::contender::{Contender, Launch, Running};
+use crate::contender::{Running, Served, start_peer, start_server};
 use crate::limits;
 use crate::load::{Load, Plan};
-use crate::media::Shape;
-use crate::options::{ChurnOptions, Publish};
+use crate::media::units::UnitShape;
+use crate::media::{Media, Shape};
+use crate::options::{ChurnOptions, HlsVariant, Publish};
 use crate::procfs::Memory;
 use crate::report;
 use crate::sys::process::{pin, raise_descriptor_limit};
@@ -43,6 +44,7 @@ pub(crate) fn churn(options: &ChurnOptions) -> Result<bool> {
         options.concurrency >= 1 && options.cycles >= options.concurrency,
         "--cycles below --concurrency"
     );
+    ensure!(!options.protocol.segments(), "players of HLS keep no session open: --protocol must be another");
     ensure!(options.concurrency <= limits::READERS_MAX, "--concurrency is too large");
     for expectation in &options.output.expect {
         let fits = expectation.topic == "churn" && FIGURES.contains(&expectation.metric.as_str());
@@ -55,11 +57,12 @@ pub(crate) fn churn(options: &ChurnOptions) -> Result<bool> {
     let cores = options.cores.resolve(options.server.shards)?;
     raise_descriptor_limit().context("the limit of descriptors")?;
     pin(&cores.load).context("pin the load")?;
-    let contender = match &options.peer {
-        Some(peer) => Contender { name: peer.name.clone(), launch: Launch::Peer(peer.clone()) },
-        None => Contender { name: "headwater".to_owned(), launch: Launch::Server(options.server.clone()) },
+    let served = Served { protocol: options.protocol, hls_variant: HlsVariant::Mpegts };
+    let name = options.peer.as_ref().map_or("headwater", |peer| peer.name.as_str());
+    let mut running = match &options.peer {
+        Some(peer) => start_peer(peer, &options.server, served, &cores)?,
+        None => start_server(name, &options.server, served, &cores.server)?,
     };
-    let mut running = contender.start(&cores.server)?;
     let result = cycle(options, &running)
         .map_err(|error| error.context(format!("the server's last lines: {}", running.last_words())));
     let (figures, mut complaints) = result?;
@@ -74,7 +77,7 @@ pub(crate) fn churn(options: &ChurnOptions) -> Result<bool> {
     let named: serde_json::Map<_, _> =
         FIGURES.iter().zip(figures).map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     let line = json!({
-        "bench": "churn", "protocol": options.protocol.as_str(), "server": contender.name, "cycles": options.cycles,
+        "bench": "churn", "protocol": options.protocol.as_str(), "server": name, "cycles": options.cycles,
         "concurrency": options.concurrency, "machine": report::machine(), "figures": named,
         "complaints": complaints, "passed": complaints.is_empty(),
     });
@@ -84,16 +87,21 @@ pub(crate) fn churn(options: &ChurnOptions) -> Result<bool> {
 
 /// Warm-up, cycles, settling. Returns the figures in the order of [`FIGURES`], and what grew.
 fn cycle(options: &ChurnOptions, running: &Running) -> Result<([f64; 4], Vec<String>)> {
-    let shape = Shape::new(500_000, 30, 1_200).map_err(anyhow::Error::msg)?;
+    let media = match options.protocol.framing() {
+        Some(_) => Shape::new(500_000, 30, 1_200).map(Media::Pictures),
+        None => UnitShape::new(500_000, 30, options.protocol.audio()).map(Media::Units),
+    };
     let mut load = Load::new(Plan {
         protocol: options.protocol,
         address: running.address,
+        origin: running.origin,
         readers: options.concurrency,
         sampled: options.concurrency,
         paths: 1,
-        shape,
+        media: media.map_err(anyhow::Error::msg)?,
         publish: Some(Publish::Tcp),
-        held: 0,
+        held: Duration::ZERO,
+        mirror: None,
     })?;
     load.publish()?;
     load.churn((options.cycles / 10).max(options.concurrency * 4), options.close).context("warm-up")?;

@@ -2,16 +2,19 @@
 //! all they started.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::limits;
-use crate::options::{Peer, ServerOptions, StreamOptions};
+use crate::load::Mirrored;
+use crate::options::{Cores, HlsVariant, Peer, PeerKind, ServerOptions, StreamOptions};
+use crate::peer::{self, Folder, Ports};
 use crate::procfs::Scope;
+use crate::scenario::Protocol;
 use crate::sys::process::{interrupted, isolate, signal_group};
 
 /// One server to measure.
@@ -24,35 +27,112 @@ pub(crate) struct Contender {
 /// How a contender comes to life.
 #[derive(Debug, Clone)]
 pub(crate) enum Launch {
-    Floor { stream: StreamOptions, window_ms: u64 },
-    Server(ServerOptions),
-    Peer(Peer),
-    Target { address: SocketAddr, process: u32 },
+    Floor {
+        stream: StreamOptions,
+        window_ms: u64,
+    },
+    Server(ServerOptions, StreamOptions),
+    /// With our server's options, for a peer that serves what ours makes.
+    Peer(Peer, ServerOptions, StreamOptions),
+    Target {
+        address: SocketAddr,
+        process: u32,
+        protocol: Protocol,
+    },
 }
 
 /// A contender that runs, until dropped.
 pub(crate) struct Running {
     /// Where readers connect.
     pub(crate) address: SocketAddr,
+    /// Where publishers connect.
+    pub(crate) origin: SocketAddr,
     /// What is measured.
     pub(crate) scope: Scope,
+    /// For a server of files: what is to be put where.
+    pub(crate) mirrored: Option<Mirrored>,
     child: Option<Child>,
     log: Option<PathBuf>,
+    /// Removed at the end.
+    folder: Option<Folder>,
+    /// The server that makes what this one serves.
+    maker: Option<Box<Running>>,
+}
+
+/// Where a started server is to be found.
+enum Whereabouts {
+    /// It prints the listeners of these protocols: for readers and for publishers.
+    Printed(&'static str, &'static str),
+    Known(SocketAddr, SocketAddr),
 }
 
 impl Launch {
     /// For a server that runs already at `url`.
-    pub(crate) fn target(url: &str, process: u32) -> Result<Launch> {
-        let rest = url.strip_prefix("rtsp://").context("--target must be rtsp://host:port")?;
+    pub(crate) fn target(url: &str, process: u32, stream: &StreamOptions) -> Result<Launch> {
+        let protocol = stream.protocol;
+        let (scheme, port) = match protocol {
+            Protocol::RtspTcp | Protocol::RtspUdp => ("rtsp", 554),
+            Protocol::Rtmp => ("rtmp", 1_935),
+            Protocol::Flv | Protocol::Hls | Protocol::LlHls => {
+                bail!(
+                    "--target is for protocols that publish and play on one port, not for {}",
+                    protocol.as_str()
+                )
+            }
+        };
+        let rest = url.strip_prefix(&format!("{scheme}://"));
+        let rest = rest.with_context(|| format!("--target must be {scheme}://host:port"))?;
         let host = rest.split('/').next().unwrap_or(rest);
-        let host = if host.contains(':') { host.to_owned() } else { format!("{host}:554") };
+        let host = if host.contains(':') { host.to_owned() } else { format!("{host}:{port}") };
         let address = host.to_socket_addrs().with_context(|| format!("address of {url}"))?.next();
-        Ok(Launch::Target { address: address.with_context(|| format!("{url} has no address"))?, process })
+        let address = address.with_context(|| format!("{url} has no address"))?;
+        Ok(Launch::Target { address, process, protocol })
+    }
+}
+
+/// What our server is to serve, besides RTSP.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Served {
+    pub(crate) protocol: Protocol,
+    pub(crate) hls_variant: HlsVariant,
+}
+
+impl Served {
+    pub(crate) fn of(stream: &StreamOptions) -> Served {
+        Served { protocol: stream.protocol, hls_variant: stream.hls_variant }
+    }
+
+    /// The settings that open its listeners, on ports that the kernel chooses.
+    fn settings(self) -> Vec<String> {
+        let variant = match (self.protocol, self.hls_variant) {
+            (Protocol::RtspTcp | Protocol::RtspUdp, _) => {
+                return ["rtmp=no", "hls=no"].map(str::to_owned).to_vec();
+            }
+            (Protocol::LlHls, _) => "lowLatency",
+            (_, variant) => variant.as_str(),
+        };
+        let mut settings = vec!["rtmpAddress='127.0.0.1:0'".to_owned()];
+        if self.protocol == Protocol::Rtmp {
+            settings.push("hls=no".to_owned());
+        } else {
+            settings.extend(["hlsAddress='127.0.0.1:0'".to_owned(), format!("hlsVariant={variant}")]);
+            settings.push(format!("hlsAlwaysRemux={}", if self.protocol.segments() { "yes" } else { "no" }));
+        }
+        settings
+    }
+
+    /// What the lines of its listeners are called: readers', publishers'.
+    fn listeners(self) -> (&'static str, &'static str) {
+        match self.protocol {
+            Protocol::RtspTcp | Protocol::RtspUdp => ("rtsp", "rtsp"),
+            Protocol::Rtmp => ("rtmp", "rtmp"),
+            Protocol::Flv | Protocol::Hls | Protocol::LlHls => ("http", "rtmp"),
+        }
     }
 }
 
 /// The command line of our server: listeners on ports that the kernel chooses.
-pub(crate) fn server_command(options: &ServerOptions, rtsp_port: u16) -> Result<Command> {
+pub(crate) fn server_command(options: &ServerOptions, rtsp_port: u16, served: Served) -> Result<Command> {
     let binary = match &options.server {
         Some(path) => path.clone(),
         None => std::env::current_exe().context("where this program is")?.with_file_name("headwater"),
@@ -66,10 +146,9 @@ pub(crate) fn server_command(options: &ServerOptions, rtsp_port: u16) -> Result<
         format!("rtspAddress='127.0.0.1:{rtsp_port}'"),
         "rtpAddress='127.0.0.1:0'".to_owned(),
         "rtcpAddress='127.0.0.1:0'".to_owned(),
-        "rtmp=no".to_owned(),
-        "hls=no".to_owned(),
         "logLevel=warn".to_owned(),
     ];
+    settings.extend(served.settings());
     settings.extend(options.window_ms.map(|window| format!("pathDefaults.deliveryWindow={window}ms")));
     for setting in &settings {
         command.args(["--set", setting]);
@@ -77,92 +156,156 @@ pub(crate) fn server_command(options: &ServerOptions, rtsp_port: u16) -> Result<
     Ok(command)
 }
 
-/// A peer's command with its ports set, and where it is to listen.
-pub(crate) fn peer_command(peer: &Peer) -> Result<(Command, SocketAddr)> {
-    let ports = free_ports()?;
-    let mut command = Command::new("sh");
-    command.args(["-c", &peer.command]);
-    let names = ["HEADWATER_BENCH_RTSP_PORT", "HEADWATER_BENCH_RTP_PORT", "HEADWATER_BENCH_RTCP_PORT"];
-    for (name, port) in names.into_iter().zip(ports) {
-        command.env(name, port.to_string());
-    }
-    Ok((command, SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]))))
-}
-
 impl Contender {
-    /// Starts it on `cpus` and waits until it listens.
+    /// How its readers get the media.
+    pub(crate) fn reads(&self) -> Protocol {
+        match &self.launch {
+            Launch::Floor { stream, .. } | Launch::Server(_, stream) => stream.protocol,
+            Launch::Peer(peer, _, stream) => peer.kind.reads(stream.protocol).unwrap_or(stream.protocol),
+            Launch::Target { protocol, .. } => *protocol,
+        }
+    }
+
+    /// Starts it on the server's cores and waits until it listens.
     ///
     /// # Errors
     /// It ended, or did not listen in time; with the last lines it wrote.
-    pub(crate) fn start(&self, cpus: &[usize]) -> Result<Running> {
+    pub(crate) fn start(&self, cores: &Cores) -> Result<Running> {
         match &self.launch {
-            Launch::Target { address, process } => {
+            Launch::Target { address, process, .. } => {
                 TcpStream::connect_timeout(address, limits::CONNECT_TIMEOUT)
                     .with_context(|| format!("nobody answers at {address}"))?;
-                Ok(Running { address: *address, scope: Scope::Process(*process), child: None, log: None })
+                Ok(Running::new(*address, *address, Scope::Process(*process)))
             }
             Launch::Floor { stream, window_ms } => {
-                let mut command = Command::new(std::env::current_exe().context("where this program is")?);
-                command.args(["floor-sender", "--protocol", stream.protocol.as_str()]);
-                command.args([
-                    "--readers",
-                    &stream.readers.to_string(),
-                    "--bitrate",
-                    &stream.bitrate.to_string(),
-                ]);
-                command.args(["--fps", &stream.fps.to_string(), "--paths", &stream.paths.to_string()]);
-                command.args(["--packet-bytes", &stream.packet_bytes.to_string()]);
-                command.args(["--window-ms", &window_ms.to_string()]);
-                self.spawn(command, cpus, None)
+                let command = floor_command(stream, *window_ms)?;
+                spawn(&self.name, command, &cores.server, &Whereabouts::Printed("floor", "floor"))
             }
-            Launch::Server(options) => self.spawn(server_command(options, 0)?, cpus, None),
-            Launch::Peer(peer) => {
-                let (command, address) = peer_command(peer)?;
-                self.spawn(command, cpus, Some(address))
+            Launch::Server(options, stream) => {
+                start_server(&self.name, options, Served::of(stream), &cores.server)
             }
+            Launch::Peer(peer, options, stream) => start_peer(peer, options, Served::of(stream), cores),
         }
     }
+}
 
-    /// Starts `command`; it listens at `address`, or prints where.
-    fn spawn(&self, mut command: Command, cpus: &[usize], address: Option<SocketAddr>) -> Result<Running> {
-        let log =
-            std::env::temp_dir().join(format!("headwater-bench-{}-{}.log", std::process::id(), self.name));
-        let file = File::create(&log).with_context(|| log.display().to_string())?;
-        command.stdin(std::process::Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        isolate(&mut command, cpus);
-        let child = command.spawn().with_context(|| format!("{} cannot be started", self.name))?;
-        let scope = Scope::Group(child.id());
-        let unknown = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut running = Running { address: unknown, scope, child: Some(child), log: Some(log) };
-        let deadline = Instant::now() + limits::START_TIMEOUT;
-        loop {
-            let found = match address {
-                Some(address) => {
-                    TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok().map(|_| address)
-                }
-                None => running.log.as_deref().and_then(listening),
-            };
-            if let Some(found) = found {
-                running.address = found;
-                return Ok(running);
-            }
-            if let Some(status) = running.ended()? {
-                bail!("{} ended at once ({status}): {}", self.name, running.last_words());
-            }
-            if Instant::now() > deadline || interrupted() {
-                bail!(
-                    "{} does not listen after {:?}: {}",
-                    self.name,
-                    limits::START_TIMEOUT,
-                    running.last_words()
-                );
-            }
-            std::thread::sleep(Duration::from_millis(5));
+fn floor_command(stream: &StreamOptions, window_ms: u64) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("where this program is")?);
+    command.args(["floor-sender", "--protocol", stream.protocol.as_str()]);
+    command.args(["--readers", &stream.readers.to_string(), "--bitrate", &stream.bitrate.to_string()]);
+    command.args(["--fps", &stream.fps.to_string(), "--paths", &stream.paths.to_string()]);
+    command.args(["--packet-bytes", &stream.packet_bytes.to_string()]);
+    command.args(["--window-ms", &window_ms.to_string()]);
+    Ok(command)
+}
+
+/// Starts our server on `cpus`.
+pub(crate) fn start_server(
+    name: &str,
+    options: &ServerOptions,
+    served: Served,
+    cpus: &[usize],
+) -> Result<Running> {
+    let (readers, publishers) = served.listeners();
+    let command = server_command(options, 0, served)?;
+    spawn(name, command, cpus, &Whereabouts::Printed(readers, publishers))
+}
+
+/// Starts a peer; our server's options are for one that serves what ours makes.
+pub(crate) fn start_peer(
+    peer: &Peer,
+    options: &ServerOptions,
+    served: Served,
+    cores: &Cores,
+) -> Result<Running> {
+    let ports = Ports::free()?;
+    let protocol = peer.kind.reads(served.protocol).unwrap_or(served.protocol);
+    let whereabouts = Whereabouts::Known(ports.readers(protocol), ports.publishers(protocol));
+    match &peer.kind {
+        PeerKind::Command(command) => {
+            let command = peer::shell_command(command, ports, served);
+            spawn(&peer.name, command, &cores.server, &whereabouts)
         }
+        PeerKind::Mediamtx => {
+            let command = peer::mediamtx_command(ports, served)?;
+            spawn(&peer.name, command, &cores.server, &whereabouts)
+        }
+        PeerKind::NginxRtmp => {
+            let folder = peer::fresh_folder(&peer.name)?;
+            let command = peer::nginx_rtmp_command(&folder, ports, cores.server.len())?;
+            let mut running = spawn(&peer.name, command, &cores.server, &whereabouts)?;
+            running.folder = Some(folder);
+            Ok(running)
+        }
+        PeerKind::Nginx => start_nginx(&peer.name, options, served, cores),
+    }
+}
+
+/// Starts nginx as a server of the files that a server of ours makes, which runs on the load's cores.
+pub(crate) fn start_nginx(
+    name: &str,
+    options: &ServerOptions,
+    served: Served,
+    cores: &Cores,
+) -> Result<Running> {
+    ensure!(served.protocol == Protocol::Hls, "nginx serves files, which only hls has");
+    let maker = start_server("maker", options, served, &cores.load)?;
+    let (folder, ports) = (peer::fresh_folder(name)?, Ports::free()?);
+    let command = peer::nginx_command(&folder, ports, cores.server.len())?;
+    let address = ports.readers(Protocol::Hls);
+    let mut running = spawn(name, command, &cores.server, &Whereabouts::Known(address, address))?;
+    running.origin = maker.origin;
+    running.mirrored = Some(Mirrored { origin: maker.address, folder: peer::root_of(&folder) });
+    running.folder = Some(folder);
+    running.maker = Some(Box::new(maker));
+    Ok(running)
+}
+
+/// Starts `command` on `cpus` and waits until it listens.
+fn spawn(name: &str, mut command: Command, cpus: &[usize], whereabouts: &Whereabouts) -> Result<Running> {
+    let log = std::env::temp_dir().join(format!("headwater-bench-{}-{name}.log", std::process::id()));
+    let file = File::create(&log).with_context(|| log.display().to_string())?;
+    command.stdin(std::process::Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    isolate(&mut command, cpus);
+    let child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
+    let unknown = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut running = Running::new(unknown, unknown, Scope::Group(child.id()));
+    (running.child, running.log) = (Some(child), Some(log));
+    let deadline = Instant::now() + limits::START_TIMEOUT;
+    loop {
+        if let Some((readers, publishers)) = running.found(whereabouts) {
+            (running.address, running.origin) = (readers, publishers);
+            return Ok(running);
+        }
+        if let Some(status) = running.ended()? {
+            bail!("{name} ended at once ({status}): {}", running.last_words());
+        }
+        if Instant::now() > deadline || interrupted() {
+            bail!("{name} does not listen after {:?}: {}", limits::START_TIMEOUT, running.last_words());
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 impl Running {
+    fn new(address: SocketAddr, origin: SocketAddr, scope: Scope) -> Running {
+        Running { address, origin, scope, mirrored: None, child: None, log: None, folder: None, maker: None }
+    }
+
+    /// Where readers and publishers connect, once both can.
+    fn found(&self, whereabouts: &Whereabouts) -> Option<(SocketAddr, SocketAddr)> {
+        match whereabouts {
+            Whereabouts::Known(readers, publishers) => {
+                let answers = |address| TcpStream::connect_timeout(address, Duration::from_secs(1)).is_ok();
+                (answers(readers) && answers(publishers)).then_some((*readers, *publishers))
+            }
+            Whereabouts::Printed(readers, publishers) => {
+                let text = fs::read_to_string(self.log.as_deref()?).ok()?;
+                Some((parse_listening(&text, readers)?, parse_listening(&text, publishers)?))
+            }
+        }
+    }
+
     /// How the process ended, if it did.
     pub(crate) fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
         match &mut self.child {
@@ -201,6 +344,10 @@ impl Running {
         if let Some(log) = self.log.take() {
             let _ = fs::remove_file(log);
         }
+        self.folder = None;
+        if let Some(mut maker) = self.maker.take() {
+            complaint = complaint.or(maker.stop());
+        }
         complaint
     }
 }
@@ -211,65 +358,55 @@ impl Drop for Running {
     }
 }
 
-/// The address in a line `listening  rtsp  tcp  127.0.0.1:41234` (or `floor` in place of `rtsp`).
-fn listening(log: &Path) -> Option<SocketAddr> {
-    parse_listening(&fs::read_to_string(log).ok()?)
-}
-
-fn parse_listening(text: &str) -> Option<SocketAddr> {
+/// The address in a line `listening  rtsp  tcp  127.0.0.1:41234`, for the protocol that is called `name` there.
+fn parse_listening(text: &str, name: &str) -> Option<SocketAddr> {
     // A line that is still being written has no end yet.
     text.split_inclusive('\n').filter(|line| line.ends_with('\n')).find_map(|line| {
         let mut words = line.split_whitespace();
-        let named = words.next() == Some("listening")
-            && matches!(words.next(), Some("rtsp" | "floor"))
-            && words.next() == Some("tcp");
+        let named =
+            words.next() == Some("listening") && words.next() == Some(name) && words.next() == Some("tcp");
         if named { words.next()?.parse().ok() } else { None }
     })
 }
 
-/// A free TCP port, and two free UDP ports, even and odd, for a peer. Others may take them in between: then the
-/// peer fails to start and says so.
-fn free_ports() -> Result<[u16; 3]> {
-    let rtsp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-    for _ in 0..100 {
-        let first = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = first.local_addr()?.port() & !1;
-        drop(first);
-        let bind = |port: u16| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port));
-        if let Some(next) = port.checked_add(1)
-            && bind(port).and_then(|_| bind(next)).is_ok()
-        {
-            return Ok([rtsp, port, next]);
-        }
-    }
-    bail!("no pair of free UDP ports was found")
-}
-
-/// A free TCP port.
-pub(crate) fn free_tcp_port() -> Result<u16> {
-    Ok(free_ports()?[0])
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::options;
+
+    /// A peer of `fanout --protocol rtsp-tcp`.
+    fn peer(name: &str, command: &str) -> Contender {
+        let line =
+            ["headwater-bench", "fanout", "--protocol", "rtsp-tcp", "--peer", &format!("{name}={command}")];
+        let options::Command::Fanout(options) =
+            options::Options::try_parse_from(line).expect("parses").command
+        else {
+            panic!("another command")
+        };
+        let launch = Launch::Peer(options.peer[0].clone(), options.server, options.load.stream);
+        Contender { name: name.to_owned(), launch }
+    }
+
+    fn on(cpus: &[usize]) -> Cores {
+        Cores { server: cpus.to_vec(), load: cpus.to_vec() }
+    }
 
     #[test]
     fn the_listening_line_is_found() {
         let text =
             "headwater 0.1.0\nlistening  rtp   udp  127.0.0.1:8000\nlistening  rtsp  tcp  127.0.0.1:41234\n";
-        assert_eq!(parse_listening(text), Some(SocketAddr::from(([127, 0, 0, 1], 41_234))));
-        assert_eq!(parse_listening("listening  rtsp  tcp  127.0.0.1:412"), None);
-        assert_eq!(parse_listening("listening rtp udp 127.0.0.1:8000\n"), None);
+        assert_eq!(parse_listening(text, "rtsp"), Some(SocketAddr::from(([127, 0, 0, 1], 41_234))));
+        assert_eq!(parse_listening("listening  rtsp  tcp  127.0.0.1:412", "rtsp"), None);
+        assert_eq!(parse_listening("listening rtp udp 127.0.0.1:8000\n", "rtp"), None);
     }
 
     #[test]
     fn a_peer_is_started_found_and_ended_with_its_children() {
         let command = "sleep 1000 & python3 -c 'import socket,os;s=socket.create_server((\"127.0.0.1\",int(os.environ[\"HEADWATER_BENCH_RTSP_PORT\"])));[s.accept() for _ in iter(int,1)]'";
-        let peer = Peer { name: "echo".to_owned(), command: command.to_owned() };
-        let contender = Contender { name: "echo".to_owned(), launch: Launch::Peer(peer) };
         let cpus = crate::sys::process::allowed_cpus().expect("cpus");
-        let mut running = contender.start(&cpus).expect("starts");
+        let mut running = peer("echo", command).start(&on(&cpus)).expect("starts");
         let scope = running.scope;
         assert!(scope.memory().expect("memory").resident > 0);
         assert_eq!(scope.strays(&cpus).expect("status"), Vec::<String>::new());
@@ -283,10 +420,9 @@ mod tests {
 
     #[test]
     fn a_server_that_ends_at_once_is_reported_with_its_words() {
-        let peer = Peer { name: "bad".to_owned(), command: "echo no such luck; exit 3".to_owned() };
-        let contender = Contender { name: "bad".to_owned(), launch: Launch::Peer(peer) };
         let cpus = crate::sys::process::allowed_cpus().expect("cpus");
-        let error = contender.start(&cpus).err().expect("fails").to_string();
+        let error =
+            peer("bad", "echo no such luck; exit 3").start(&on(&cpus)).err().expect("fails").to_string();
         assert!(error.contains("no such luck"), "{error}");
     }
 }

@@ -6,30 +6,39 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::contender::{Contender, Launch, Running};
 use crate::figures::{FIGURES, Measurement, Summaries};
+use crate::limits;
 use crate::load::{Load, Outcome, Plan};
 use crate::options::{Cores, FanoutOptions, LoadOptions, StreamOptions};
 use crate::procfs::{self, Scope};
 use crate::report::{self, Progress, Run};
+use crate::scenario::{Protocol, hls};
 use crate::sys::process::{pin, raise_descriptor_limit};
 
 /// `fanout`. True when all checks and expectations were met.
 pub(crate) fn fanout(options: &FanoutOptions) -> Result<bool> {
     let stream = &options.load.stream;
     let mut contenders = Vec::new();
-    if !options.no_floor {
+    // What players of HLS fetch is measured against a server of files: nothing less answers requests.
+    if !options.no_floor && !stream.protocol.segments() {
         contenders.push(floor_contender("floor", stream, 0));
         if let Some(window_ms) = options.server.window_ms.filter(|&window| window > 0) {
             contenders.push(floor_contender("floor-window", stream, window_ms));
         }
     }
     if let (Some(url), Some(process)) = (&options.target, options.pid) {
-        contenders.push(Contender { name: "target".to_owned(), launch: Launch::target(url, process)? });
+        contenders
+            .push(Contender { name: "target".to_owned(), launch: Launch::target(url, process, stream)? });
     } else if !options.no_server {
-        let launch = Launch::Server(options.server.clone());
+        let launch = Launch::Server(options.server.clone(), stream.clone());
         contenders.push(Contender { name: "headwater".to_owned(), launch });
     }
     for peer in &options.peer {
-        contenders.push(Contender { name: peer.name.clone(), launch: Launch::Peer(peer.clone()) });
+        let reads = peer.kind.reads(stream.protocol);
+        ensure!(reads.is_some(), "{} does not serve {}", peer.name, stream.protocol.as_str());
+        contenders.push(Contender {
+            name: peer.name.clone(),
+            launch: Launch::Peer(peer.clone(), options.server.clone(), stream.clone()),
+        });
     }
     let cores = options.load.cores.resolve(options.server.shards)?;
     compete(&options.load, &contenders, &cores, options.server.window_ms)
@@ -141,7 +150,7 @@ fn measure(
     cores: &Cores,
     progress: &Progress,
 ) -> Result<Measurement> {
-    let mut running = contender.start(&cores.server)?;
+    let mut running = contender.start(cores)?;
     let result = run_load(options, contender, &running, cores, progress);
     let mut measurement = match result {
         Ok(measurement) => measurement,
@@ -174,25 +183,40 @@ fn run_load(
         Launch::Floor { window_ms, .. } => Some(window_ms),
         _ => None,
     };
+    let protocol = contender.reads();
     let plan = Plan {
-        protocol: stream.protocol,
+        protocol,
         address: running.address,
+        origin: running.origin,
         readers: stream.readers,
         sampled: options.sampled(),
         paths: stream.paths,
-        shape: stream.shape()?.0,
+        media: stream.media()?,
         publish: window_ms.is_none().then_some(options.publish),
-        held: window_ms.unwrap_or(0) * u64::from(stream.fps) / 1_000,
+        held: match protocol {
+            Protocol::Hls => hls::held(false),
+            Protocol::LlHls => hls::held(true),
+            _ => Duration::from_millis(window_ms.unwrap_or(0)),
+        },
+        mirror: running.mirrored.clone(),
     };
     let mut load = Load::new(plan)?;
     load.publish()?;
     // The server's log of the stream fills before its memory is looked at.
-    load.run_for(Duration::from_millis(if window_ms.is_some() { 50 } else { 1_500 }), |_| {})?;
+    let lead = match window_ms {
+        Some(_) => Duration::from_millis(50),
+        None if protocol.segments() => limits::SEGMENTS_LEAD,
+        None if protocol.framing().is_none() => limits::UNITS_LEAD,
+        None => Duration::from_millis(1_500),
+    };
+    load.run_for(lead, |_| {})?;
     let memory_before = running.scope.memory()?;
     let ramp_start = Instant::now();
     load.ramp(|playing| progress.ramped(playing))?;
     let ramp = ramp_start.elapsed();
-    load.settle(Duration::from_secs_f64(options.warmup))?;
+    let warmup = Duration::from_secs_f64(options.warmup);
+    // Some servers let readers wait for a key picture.
+    load.settle(if protocol.framing().is_none() { warmup.max(limits::KEY_PICTURE_WAIT) } else { warmup })?;
 
     let own = Scope::Process(std::process::id());
     let (own_before, busy_before, cpu_before) =

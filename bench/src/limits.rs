@@ -53,6 +53,26 @@ pub(crate) const DATAGRAMS_BYTES_MAX: usize = 65_000;
 pub(crate) const PACKET_BYTES_MIN: usize = 128;
 /// See [`PACKET_BYTES_MIN`].
 pub(crate) const PACKET_BYTES_MAX: usize = 1_460;
+/// Bytes of a picture in one unit: the filler it is cut from has 64 KiB.
+pub(crate) const UNIT_BYTES_MAX: usize = 60_000;
+/// Bytes of an HTTP response's head; servers send some hundred.
+pub(crate) const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a playlist or segment that is kept: ten seconds of 50 Mbit/s.
+pub(crate) const HTTP_BODY_BYTES_MAX: usize = 64 << 20;
+/// Segments and parts of one playlist; players list a few dozen.
+pub(crate) const PLAYLIST_ENTRIES_MAX: usize = 4_096;
+/// Redirects followed one after the other: MediaMTX sends one.
+pub(crate) const REDIRECTS_MAX: u32 = 3;
+/// How long a player waits before it asks again for a playlist that is not there yet.
+pub(crate) const PLAYLIST_RETRY: Duration = Duration::from_millis(300);
+/// From the first publishing until players come: the first segments are complete then.
+pub(crate) const SEGMENTS_LEAD: Duration = Duration::from_secs(5);
+/// Segments that a mirror keeps: twice what a playlist lists, since players fetch what they read of a while ago.
+pub(crate) const MIRRORED_SEGMENTS_MAX: usize = 16;
+/// The same without segments: MediaMTX looks at two seconds of RTMP before it has a stream.
+pub(crate) const UNITS_LEAD: Duration = Duration::from_secs(3);
+/// From a reader's start until a key picture has come, which there is one of each second.
+pub(crate) const KEY_PICTURE_WAIT: Duration = Duration::from_millis(1_200);
 /// UDP ports of readers and publishers: below the kernel's own range for outgoing connections.
 pub(crate) const UDP_PORTS: std::ops::Range<u16> = 10_000..32_000;
 

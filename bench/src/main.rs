@@ -2,7 +2,7 @@
 //!
 //! One invocation starts each contender in turn, pinned to cores of its own, puts the same load on it from another
 //! core, checks what readers got, and compares what it used. The map: `options` (command line) → `fanout`, `startup`,
-//! `churn` (what is run) → `contender` (servers as processes), `load` (publishers and readers), `scenario` (how they
+//! `churn` (what is run) → `contender`, `peer` (servers as processes), `load` (publishers and readers), `scenario` (how they
 //! talk, a file per protocol), `media` (what is sent, and its checks), `floor` (the sender that does nothing but
 //! send), `procfs` (what a server used) → `figures`, `expect`, `report` (what comes out). `sys` has the unsafe parts.
 //!
@@ -19,6 +19,7 @@ mod limits;
 mod load;
 mod media;
 mod options;
+mod peer;
 mod procfs;
 mod report;
 mod scenario;

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::expect::Expectation;
 use crate::limits;
-use crate::media::{Framing, Shape};
+use crate::media::units::UnitShape;
+use crate::media::{Media, Shape};
 use crate::procfs::parse_cpus;
 use crate::scenario::Protocol;
 use crate::sys::process::allowed_cpus;
@@ -56,9 +57,12 @@ pub(crate) struct StreamOptions {
     /// Paths, each with its publisher.
     #[arg(long, default_value_t = 1)]
     pub(crate) paths: usize,
-    /// Bytes of each RTP packet, header included; the last of a picture is shorter.
+    /// Bytes of each RTP packet, header included; the last of a picture is shorter. Not for rtmp, flv, hls and ll-hls.
     #[arg(long, default_value_t = 1_200)]
     pub(crate) packet_bytes: usize,
+    /// How segments are packed, for hls; ll-hls has parts of fMP4.
+    #[arg(long, value_enum, default_value_t = HlsVariant::Mpegts)]
+    pub(crate) hls_variant: HlsVariant,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -134,8 +138,10 @@ pub(crate) struct FanoutOptions {
     /// Process of the target.
     #[arg(long, requires = "target")]
     pub(crate) pid: Option<u32>,
-    /// Another server: NAME=COMMAND. The command is run by `sh -c` with HEADWATER_BENCH_RTSP_PORT,
-    /// HEADWATER_BENCH_RTP_PORT and HEADWATER_BENCH_RTCP_PORT set to the ports it is to use. May be repeated.
+    /// Another server: `mediamtx` (built when it is not there), `nginx-rtmp` (for rtmp and flv; has no HTTP-FLV, so its
+    /// readers speak RTMP, as MediaMTX's do), `nginx` (for hls: the same segments as static files), or NAME=COMMAND. The
+    /// command is run by `sh -c` with HEADWATER_BENCH_RTSP_PORT, …_RTP_PORT, …_RTCP_PORT, …_RTMP_PORT and …_HTTP_PORT set
+    /// to the ports it is to use, and HEADWATER_BENCH_PROTOCOL and …_HLS_VARIANT to what is measured. May be repeated.
     #[arg(long)]
     pub(crate) peer: Vec<Peer>,
     /// Leaves the floor out.
@@ -219,23 +225,67 @@ pub(crate) enum Close {
     Both,
 }
 
-/// A peer's name and command.
+/// How HLS segments are packed, by the names of `hlsVariant`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HlsVariant {
+    Mpegts,
+    Fmp4,
+}
+
+impl HlsVariant {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            HlsVariant::Mpegts => "mpegts",
+            HlsVariant::Fmp4 => "fmp4",
+        }
+    }
+}
+
+/// A peer's name and how it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) name: String,
-    pub(crate) command: String,
+    pub(crate) kind: PeerKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PeerKind {
+    Command(String),
+    Mediamtx,
+    NginxRtmp,
+    /// nginx with static segments.
+    Nginx,
+}
+
+impl PeerKind {
+    /// How its readers get the media of `protocol`; `None` when they cannot.
+    pub(crate) fn reads(&self, protocol: Protocol) -> Option<Protocol> {
+        match (self, protocol) {
+            (PeerKind::Command(_), protocol) => Some(protocol),
+            (PeerKind::Mediamtx | PeerKind::NginxRtmp, Protocol::Flv | Protocol::Rtmp) => {
+                Some(Protocol::Rtmp)
+            }
+            (PeerKind::Mediamtx, protocol) => Some(protocol),
+            (PeerKind::Nginx, Protocol::Hls) => Some(Protocol::Hls),
+            (PeerKind::NginxRtmp | PeerKind::Nginx, _) => None,
+        }
+    }
 }
 
 impl std::str::FromStr for Peer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Peer, String> {
-        match text.split_once('=') {
+        let (name, kind) = match text.split_once('=') {
             Some((name, command)) if is_name(name) && !command.trim().is_empty() => {
-                Ok(Peer { name: name.to_owned(), command: command.to_owned() })
+                (name, PeerKind::Command(command.to_owned()))
             }
-            _ => Err(format!("{text:?} is not of the form NAME=COMMAND")),
-        }
+            None if text == "mediamtx" => (text, PeerKind::Mediamtx),
+            None if text == "nginx-rtmp" => (text, PeerKind::NginxRtmp),
+            None if text == "nginx" => (text, PeerKind::Nginx),
+            _ => return Err(format!("{text:?} is neither mediamtx, nginx-rtmp, nginx nor NAME=COMMAND")),
+        };
+        Ok(Peer { name: name.to_owned(), kind })
     }
 }
 
@@ -247,9 +297,8 @@ fn is_name(name: &str) -> bool {
 }
 
 impl StreamOptions {
-    /// The sizes, and how they are framed for the readers.
-    pub(crate) fn shape(&self) -> Result<(Shape, Framing)> {
-        let shape = Shape::new(self.bitrate, self.fps, self.packet_bytes).map_err(anyhow::Error::msg)?;
+    /// What is published.
+    pub(crate) fn media(&self) -> Result<Media> {
         ensure!(
             (1..=limits::READERS_MAX).contains(&self.readers),
             "--readers must be 1 to {}",
@@ -257,7 +306,11 @@ impl StreamOptions {
         );
         ensure!((1..=limits::PATHS_MAX).contains(&self.paths), "--paths must be 1 to {}", limits::PATHS_MAX);
         ensure!(self.paths <= self.readers, "each path needs a reader: --paths is larger than --readers");
-        Ok((shape, self.protocol.framing()))
+        let media = match self.protocol.framing() {
+            Some(_) => Shape::new(self.bitrate, self.fps, self.packet_bytes).map(Media::Pictures),
+            None => UnitShape::new(self.bitrate, self.fps, self.protocol.audio()).map(Media::Units),
+        };
+        media.map_err(anyhow::Error::msg)
     }
 }
 
@@ -272,7 +325,12 @@ impl LoadOptions {
 
     /// Refuses what cannot be run.
     pub(crate) fn validate(&self) -> Result<()> {
-        self.stream.shape()?;
+        self.stream.media()?;
+        ensure!(
+            self.publish == Publish::Tcp || self.stream.protocol.framing().is_some(),
+            "{} is published over RTMP: --publish udp is for RTSP",
+            self.stream.protocol.as_str()
+        );
         ensure!(self.rounds >= 1, "--rounds must be at least 1");
         ensure!((1.0..=86_400.0).contains(&self.seconds), "--seconds must be 1 to 86400");
         ensure!((0.0..=3_600.0).contains(&self.warmup), "--warmup must be 0 to 3600");
@@ -343,7 +401,7 @@ mod tests {
         let options = Options::try_parse_from(line.split(' ')).expect("parses");
         let Command::Fanout(fanout) = options.command else { panic!("another command") };
         assert_eq!(fanout.load.stream.bitrate, 1_500_000);
-        assert_eq!(fanout.peer, [Peer { name: "a".to_owned(), command: "b=c".to_owned() }]);
+        assert_eq!(fanout.peer, [Peer { name: "a".to_owned(), kind: PeerKind::Command("b=c".to_owned()) }]);
         assert_eq!(fanout.load.sampled(), 8);
     }
 

@@ -3,18 +3,20 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::contender::{free_tcp_port, peer_command, server_command};
+use crate::contender::{Served, server_command};
 use crate::figures::median;
 use crate::limits;
-use crate::options::{Cores, StartupOptions};
+use crate::options::{Cores, HlsVariant, Peer, PeerKind, StartupOptions};
+use crate::peer::{self, Ports};
 use crate::procfs::Scope;
 use crate::report;
+use crate::scenario::Protocol;
 use crate::sys::process::{interrupted, isolate, pin, signal_group};
 
 /// One start.
@@ -86,12 +88,24 @@ impl Drop for Guard {
     }
 }
 
+const RTSP: Served = Served { protocol: Protocol::RtspTcp, hls_variant: HlsVariant::Mpegts };
+
+fn peer_command(peer: &Peer) -> Result<(Command, SocketAddr)> {
+    let ports = Ports::free()?;
+    let command = match &peer.kind {
+        PeerKind::Command(command) => peer::shell_command(command, ports, RTSP),
+        PeerKind::Mediamtx => peer::mediamtx_command(ports, RTSP)?,
+        PeerKind::NginxRtmp | PeerKind::Nginx => bail!("{} speaks no RTSP", peer.name),
+    };
+    Ok((command, ports.readers(RTSP.protocol)))
+}
+
 fn start(options: &StartupOptions, cores: &Cores) -> Result<Start> {
     let (mut command, address) = match &options.peer {
         Some(peer) => peer_command(peer)?,
         None => {
-            let port = free_tcp_port()?;
-            (server_command(&options.server, port)?, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            let port = Ports::free()?.rtsp;
+            (server_command(&options.server, port, RTSP)?, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         }
     };
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -20,11 +20,9 @@ fn floor(protocol: &str, rest: &str) -> Output {
 
 #[test]
 fn the_floor_delivers_everything_and_is_measured() {
-    for protocol in ["rtsp-tcp", "rtsp-udp"] {
-        let output = floor(
-            protocol,
-            " --expect KEY.lost=0 --expect KEY.checked>=200".replace("KEY", &protocol[5..]).as_str(),
-        );
+    for (protocol, key) in [("rtsp-tcp", "tcp"), ("rtsp-udp", "udp"), ("rtmp", "rtmp"), ("flv", "flv")] {
+        let output =
+            floor(protocol, " --expect KEY.lost=0 --expect KEY.checked>=200".replace("KEY", key).as_str());
         assert!(output.status.success(), "{protocol}: {}", stderr(&output));
         let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
         let figures = &line["contenders"]["floor"]["figures"];
@@ -53,6 +51,12 @@ fn a_floor_that_does_wrong_fails_its_checks() {
         ("rtsp-udp", "starve", "1 readers got less than 99 %"),
         ("rtsp-tcp", "disconnect", "disconnects happened"),
         ("rtsp-udp", "disconnect", "disconnects happened"),
+        ("rtmp", "drop", "packets are missing"),
+        ("rtmp", "flip", "packets are corrupted"),
+        ("rtmp", "starve", "1 readers got less than 99 %"),
+        ("rtmp", "disconnect", "disconnects happened"),
+        ("flv", "drop", "packets are missing"),
+        ("flv", "flip", "packets are corrupted"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_headwater-bench"));
         command.args(format!("floor --protocol {protocol} {stream}").split(' '));
@@ -65,7 +69,7 @@ fn a_floor_that_does_wrong_fails_its_checks() {
 /// A window must lower the count of calls, not what arrives; the delay must show.
 #[test]
 fn a_window_delays_and_loses_nothing() {
-    for protocol in ["rtsp-tcp", "rtsp-udp"] {
+    for protocol in ["rtsp-tcp", "rtsp-udp", "rtmp", "flv"] {
         let output = bench(&format!(
             "fanout --no-server --window-ms 200 --protocol {protocol} --readers 20 --rounds 1 --seconds 4 --warmup 0.5"
         ));

@@ -4,6 +4,7 @@
 use anyhow::{Result, bail};
 
 use super::Destination;
+use crate::media::units::Body;
 use crate::media::{Framing, Shape};
 
 /// Each picture whose number this divides is wrong.
@@ -11,9 +12,9 @@ pub(super) const EVERY: u64 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The second packet is missing, for all readers.
+    /// The second packet, or the unit, is missing, for all readers.
     Drop,
-    /// A bit of the last packet is wrong, for all readers.
+    /// A bit of the last packet, or of the unit, is wrong, for all readers.
     Flip,
     /// The last reader misses the picture.
     Starve,
@@ -55,6 +56,23 @@ impl Fault {
             Fault::Disconnect => drop(readers.pop()),
         }
         bytes
+    }
+
+    /// The unit as it is sent; `None` when it is not.
+    pub(super) fn apply_to_unit(self, body: Body, readers: &mut Vec<Destination>) -> Option<Body> {
+        match self {
+            Fault::Drop => return None,
+            Fault::Flip => {
+                let mut bytes = body.bytes.to_vec();
+                if let Some(last) = bytes.last_mut() {
+                    *last ^= 4;
+                }
+                return Some(Body { bytes: bytes.into(), ..body });
+            }
+            Fault::Starve => {}
+            Fault::Disconnect => drop(readers.pop()),
+        }
+        Some(body)
     }
 
     /// Those who get it.

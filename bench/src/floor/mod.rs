@@ -1,24 +1,25 @@
-//! The floor's process: it sends each picture to each reader with one call and does nothing else. What it uses
+//! The floor's process: it sends each picture (each message, each tag) to each reader with one call and does nothing else. What it uses
 //! is what the kernel takes for the delivery itself, which no server on plain sockets can undercut.
 //!
 //! Each reader connects over TCP and says a line: `PATH` for TCP, where that connection then carries the media,
 //! or `PATH PORT` for UDP. With the last reader the pace starts; a signal ends it.
 
 mod fault;
+mod units;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use socket2::SockAddr;
 
 use self::fault::Fault;
 use crate::limits;
-use crate::media::pace::Pace;
+use crate::media::pace::{Pace, Rate};
 use crate::media::pictures::Pictures;
-use crate::media::{Framing, Shape};
+use crate::media::{Framing, Media, Shape};
 use crate::options::FloorSenderOptions;
 use crate::sys::net;
 
@@ -31,21 +32,35 @@ enum Destination {
 /// Runs until a signal ends the process.
 pub(crate) fn send(options: &FloorSenderOptions) -> Result<()> {
     let stream = &options.stream;
-    let (shape, framing) = stream.shape()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "listening  floor  tcp  {}", listener.local_addr()?)?;
     stdout.flush()?;
 
     let mut readers: Vec<Vec<Destination>> = (0..stream.paths).map(|_| Vec::new()).collect();
     for _ in 0..stream.readers {
-        let (path, destination) = greet(&listener, framing)?;
+        let (path, destination) = greet(&listener, stream.protocol.datagrams())?;
         readers.get_mut(path).context("a reader of an unknown path")?.push(destination);
     }
+    match (stream.media()?, stream.protocol.framing()) {
+        (Media::Pictures(shape), Some(framing)) => send_pictures(options, shape, framing, &mut readers),
+        (Media::Units(shape), None) => units::send(options, shape, &mut readers),
+        _ => bail!("packets have a framing, and units have none"),
+    }
+}
+
+/// Sends pictures in RTP packets.
+fn send_pictures(
+    options: &FloorSenderOptions,
+    shape: Shape,
+    framing: Framing,
+    readers: &mut [Vec<Destination>],
+) -> Result<()> {
+    let stream = &options.stream;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut pictures: Vec<Pictures> =
         (0..stream.paths).map(|path| Pictures::new(path as u16, shape, framing)).collect();
-    let mut pace = Pace::new(Instant::now(), stream.fps, stream.paths as u32);
+    let mut pace = Pace::new(Instant::now(), Rate::per_second(stream.fps), stream.paths as u32);
     let fault = Fault::from_environment()?;
     // Pictures per call: more than one with a window.
     let window = (options.window_ms * u64::from(stream.fps) / 1_000).max(1) as usize;
@@ -79,19 +94,19 @@ pub(crate) fn send(options: &FloorSenderOptions) -> Result<()> {
 }
 
 /// Accepts one reader and hears its line.
-fn greet(listener: &TcpListener, framing: Framing) -> Result<(usize, Destination)> {
+fn greet(listener: &TcpListener, datagrams: bool) -> Result<(usize, Destination)> {
     let (connection, peer) = listener.accept()?;
     connection.set_read_timeout(Some(limits::CONNECT_TIMEOUT))?;
     let mut line = String::new();
     BufReader::new(&connection).read_line(&mut line).context("a reader said nothing")?;
     let mut words = line.split_whitespace();
     let path: usize = words.next().context("a reader named no path")?.parse()?;
-    let destination = match framing {
-        Framing::Datagrams => {
+    let destination = match datagrams {
+        true => {
             let port: u16 = words.next().context("a UDP reader named no port")?.parse()?;
             Destination::Udp(SocketAddr::new(peer.ip(), port).into(), connection)
         }
-        Framing::Interleaved { .. } => {
+        false => {
             connection.set_nodelay(true)?;
             connection.set_nonblocking(true)?;
             Destination::Tcp(connection)
@@ -123,6 +138,12 @@ fn deliver_held(
     Ok(())
 }
 
+fn deliver_tcp(connection: &mut TcpStream, bytes: &[u8]) -> Result<()> {
+    let sent = connection.write(bytes).context("a reader of the floor does not keep up, or is gone")?;
+    ensure!(sent == bytes.len(), "a reader of the floor does not keep up: {sent} of {}", bytes.len());
+    Ok(())
+}
+
 /// One picture to each of `readers`. A reader that does not keep up ends the floor: it would no longer be the same
 /// work.
 fn deliver(socket: &UdpSocket, shape: Shape, readers: &mut [Destination], bytes: &[u8]) -> Result<()> {
@@ -130,15 +151,7 @@ fn deliver(socket: &UdpSocket, shape: Shape, readers: &mut [Destination], bytes:
     let call_bytes = limits::SEGMENTS_MAX.min(limits::DATAGRAMS_BYTES_MAX / segment) * segment;
     for reader in readers {
         match reader {
-            Destination::Tcp(connection) => {
-                let sent =
-                    connection.write(bytes).context("a reader of the floor does not keep up, or is gone")?;
-                ensure!(
-                    sent == bytes.len(),
-                    "a reader of the floor does not keep up: {sent} of {}",
-                    bytes.len()
-                );
-            }
+            Destination::Tcp(connection) => deliver_tcp(connection, bytes)?,
             Destination::Udp(address, _) => {
                 for part in bytes.chunks(call_bytes) {
                     let sent = net::send_segmented(socket.as_raw_fd(), part, segment as u16, Some(address));

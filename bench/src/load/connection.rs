@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::limits;
+use crate::media::units::Body;
 use crate::scenario::{Element, Talk};
 use crate::sys::net::{self, Epoll, Interest};
 
@@ -90,9 +91,21 @@ impl Connection {
         self.flush()
     }
 
-    /// Lets the conversation look at the clock.
-    pub(crate) fn timer(&mut self, now: Instant, parsed: bool) -> Result<()> {
-        self.talk.timer(now, parsed, &mut self.pending)?;
+    /// Tells the conversation that bytes were taken unseen, and sends what it wants then.
+    pub(crate) fn passed(&mut self, now: Instant, bytes: usize) -> Result<()> {
+        self.talk.passed(now, bytes, &mut self.pending)?;
+        self.flush()
+    }
+
+    /// Lets the conversation look at the clock. `unseen`: bytes received that it was not shown.
+    pub(crate) fn timer(&mut self, now: Instant, unseen: Option<u64>) -> Result<()> {
+        self.talk.timer(now, unseen, &mut self.pending)?;
+        self.flush()
+    }
+
+    /// Sends a unit with one call, behind what waits.
+    pub(crate) fn publish(&mut self, body: &Body) -> Result<()> {
+        self.talk.publish(body, &mut self.pending)?;
         self.flush()
     }
 

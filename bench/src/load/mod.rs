@@ -3,13 +3,15 @@
 
 mod churn;
 mod connection;
+mod mirror;
 mod publisher;
 mod reader;
 mod run;
 mod tally;
 
+pub(crate) use mirror::Mirrored;
 pub(crate) use run::{Load, Outcome, Plan};
-pub(crate) use tally::{Tally, histogram};
+pub(crate) use tally::{Tally, histogram, realtime_ns};
 
 /// Which descriptor of whom an event is about, in 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,7 @@ pub(crate) enum Token {
     Reader(usize),
     ReaderRtp(usize),
     ReaderRtcp(usize),
+    Mirror(usize),
 }
 
 impl Token {
@@ -29,6 +32,7 @@ impl Token {
             Token::Reader(index) => (index, 2),
             Token::ReaderRtp(index) => (index, 3),
             Token::ReaderRtcp(index) => (index, 4),
+            Token::Mirror(index) => (index, 5),
         };
         (index as u64) << 3 | kind
     }
@@ -40,6 +44,7 @@ impl Token {
             2 => Token::Reader(index),
             3 => Token::ReaderRtp(index),
             4 => Token::ReaderRtcp(index),
+            5 => Token::Mirror(index),
             _ => Token::Timer,
         }
     }
@@ -57,6 +62,7 @@ mod tests {
             Token::Reader(0),
             Token::ReaderRtp(5_999),
             Token::ReaderRtcp(1),
+            Token::Mirror(2),
         ] {
             assert_eq!(Token::unpack(token.pack()), token);
         }

@@ -16,6 +16,7 @@ use super::tally::Tally;
 use crate::limits;
 use crate::media::RTP_HEADER_BYTES;
 use crate::media::check::{Checker, sequence_of};
+use crate::media::units;
 use crate::scenario::{Element, Talk};
 use crate::sys::net::{self, DatagramBatch, Epoll, Interest};
 
@@ -25,9 +26,15 @@ pub(crate) struct Intake {
     /// `bytes` when the window opened.
     pub(crate) bytes_at_open: u64,
     /// Present on sampled readers.
-    checker: Option<Checker>,
+    checker: Option<Checks>,
     /// The last sequence number, on unsampled UDP readers.
     sequence: Option<u16>,
+}
+
+/// What a sampled reader's media is held against.
+struct Checks {
+    packets: Checker,
+    units: units::Checker,
 }
 
 /// Buffers that all readers share.
@@ -54,19 +61,26 @@ impl Scratch {
 }
 
 impl Intake {
-    /// A sampled reader's interleaved elements; RTP has the even channel.
+    /// A sampled reader's media; RTP has the even channels.
     fn elements(&mut self, media: &mut Vec<Element>, received_at: Option<u64>, tally: &mut Tally) {
         for element in media.drain(..) {
-            if let Some(checker) = self.checker.as_mut().filter(|_| element.channel % 2 == 0) {
-                tally.packet(checker, &element.payload, received_at);
+            let Some(checks) = &mut self.checker else { continue };
+            match element {
+                Element::Packet { channel, payload } if channel % 2 == 0 => {
+                    tally.packet(&mut checks.packets, &payload, received_at);
+                }
+                Element::Unit { track, payload } => {
+                    tally.unit(&mut checks.units, track, &payload, received_at);
+                }
+                Element::Packet { .. } | Element::File { .. } => {}
             }
         }
     }
 
     fn datagram(&mut self, datagram: &net::Datagram<'_>, tally: &mut Tally) {
         self.bytes += datagram.length as u64;
-        if let Some(checker) = &mut self.checker {
-            tally.packet(checker, datagram.bytes, datagram.received_at);
+        if let Some(checks) = &mut self.checker {
+            tally.packet(&mut checks.packets, datagram.bytes, datagram.received_at);
         } else if let Some(sequence) = sequence_of(datagram.bytes) {
             let missing = self.sequence.map_or(0, |last| sequence.wrapping_sub(last).wrapping_sub(1));
             if missing != 0 {
@@ -77,14 +91,16 @@ impl Intake {
     }
 
     fn last_sequence(&self) -> Option<u16> {
-        self.checker.as_ref().map_or(self.sequence, Checker::sequence)
+        self.checker.as_ref().map_or(self.sequence, |checks| checks.packets.sequence())
     }
 }
 
 impl Reader {
     /// Reader `index` of `path`, not yet connected. UDP readers are given their sockets.
     pub(crate) fn new(index: usize, path: usize, sampled: bool) -> Reader {
-        let checker = sampled.then(|| Checker::new(path as u16));
+        let path = path as u16;
+        let checker =
+            sampled.then(|| Checks { packets: Checker::new(path), units: units::Checker::new(path) });
         let intake = Intake { bytes: 0, bytes_at_open: 0, checker, sequence: None };
         Reader { index, connection: None, sockets: None, intake, gone: false, stamped: false }
     }
@@ -106,6 +122,11 @@ impl Reader {
     pub(crate) fn start(&mut self, epoll: &Epoll, address: SocketAddr, talk: Talk) -> Result<()> {
         self.connection = Some(Connection::start(epoll, address, Token::Reader(self.index).pack(), talk)?);
         Ok(())
+    }
+
+    /// Whether all it gets is checked.
+    pub(crate) fn sampled(&self) -> bool {
+        self.intake.checker.is_some()
     }
 
     pub(crate) fn playing(&self) -> bool {
@@ -134,7 +155,7 @@ impl Reader {
         match (&self.sockets, &self.intake.checker) {
             (Some(_), _) => self.answers(now, scratch),
             (None, Some(_)) => self.interleaved(now, scratch, tally),
-            (None, None) => self.discard(scratch),
+            (None, None) => self.discard(now, scratch),
         }
     }
 
@@ -173,15 +194,26 @@ impl Reader {
         }
     }
 
-    /// All that an unsampled TCP reader got.
-    fn discard(&mut self, scratch: &mut Scratch) -> Result<bool> {
-        let Some(connection) = &self.connection else { return Ok(true) };
+    /// All that an unsampled TCP reader got: what its conversation needs to see is read, the rest only counted.
+    fn discard(&mut self, now: Instant, scratch: &mut Scratch) -> Result<bool> {
+        let Some(connection) = &mut self.connection else { return Ok(true) };
         loop {
-            match net::discard(connection.fd(), &mut scratch.buffer) {
+            let passable = connection.talk.passable().min(scratch.buffer.len());
+            let received = match passable {
+                0 => net::receive_stamped(connection.fd(), &mut scratch.buffer).map(|(length, _)| length),
+                _ => net::discard(connection.fd(), &mut scratch.buffer[..passable]),
+            };
+            match received {
                 Ok(0) => return Ok(false),
                 Ok(length) => {
                     self.intake.bytes += length as u64;
-                    if length < scratch.buffer.len() {
+                    if passable == 0 {
+                        connection.input(now, &scratch.buffer[..length], &mut scratch.media)?;
+                        scratch.media.clear();
+                        continue;
+                    }
+                    connection.passed(now, length)?;
+                    if length < passable {
                         return Ok(true);
                     }
                 }
@@ -226,8 +258,11 @@ impl Reader {
         if matches!(connection.talk, Talk::Floor(_)) {
             return Ok(());
         }
-        let parsed = self.sockets.is_some() || self.intake.checker.is_some();
-        connection.timer(now, parsed)?;
+        let seen = self.sockets.is_some() || self.intake.checker.is_some();
+        connection.timer(now, (!seen).then_some(self.intake.bytes))?;
+        if !connection.talk.reports() {
+            return Ok(());
+        }
         let mut report = BytesMut::with_capacity(96);
         if self.sockets.is_none() {
             report.put_slice(&[b'$', 1, 0, 0]);
@@ -247,6 +282,16 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// When its conversation wants to look at the clock.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.connection.as_ref().and_then(|connection| connection.talk.due())
+    }
+
+    /// Lets it.
+    pub(crate) fn timer(&mut self, now: Instant) -> Result<()> {
+        self.connection.as_mut().map_or(Ok(()), |connection| connection.timer(now, None))
     }
 
     /// Datagrams that the kernel dropped at this reader's socket.

@@ -1,5 +1,7 @@
 //! The run of one contender: publish, ramp, settle, window, drain.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
@@ -7,14 +9,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::connection::Ports;
+use super::mirror::{Mirror, Mirrored};
 use super::publisher::Publisher;
 use super::reader::{Reader, Scratch};
 use super::{Tally, Token};
 use crate::limits;
-use crate::media::Shape;
+use crate::media::Media;
 use crate::media::pace::Pace;
+use crate::media::units::Track;
 use crate::options::Publish;
-use crate::scenario::{Protocol, Talk, floor, rtsp};
+use crate::scenario::{Protocol, Talk, floor, flv, hls, rtmp, rtsp};
 use crate::sys::net::{Epoll, Interest, Ready, Timer};
 use crate::sys::process::interrupted;
 
@@ -27,14 +31,41 @@ const LOOK_EVERY: Duration = Duration::from_millis(3);
 pub(crate) struct Plan {
     pub(crate) protocol: Protocol,
     pub(crate) address: SocketAddr,
+    /// Where publishers connect.
+    pub(crate) origin: SocketAddr,
     pub(crate) readers: usize,
     pub(crate) sampled: usize,
     pub(crate) paths: usize,
-    pub(crate) shape: Shape,
+    pub(crate) media: Media,
     /// None: the contender makes the pictures itself (the floor).
     pub(crate) publish: Option<Publish>,
-    /// Pictures that the floor holds back at most, so that they may fall out of the window.
-    pub(crate) held: u64,
+    /// For how long what was sent may be held back, so that it may fall out of the window.
+    pub(crate) held: Duration,
+    /// Where to put the segments of the origin, for a contender that serves files.
+    pub(crate) mirror: Option<Mirrored>,
+}
+
+impl Plan {
+    /// The conversation of a reader of `path`; `ports` are its own if its media comes over UDP.
+    fn reader(&self, path: usize, ports: Option<(u16, u16)>, sampled: bool) -> Result<Talk> {
+        let (address, now) = (self.address, Instant::now());
+        if self.publish.is_none() {
+            let port = ports.map(|(rtp, _)| rtp);
+            return Ok(Talk::Floor(Box::new(floor::Talk::new(self.protocol, path, port)?)));
+        }
+        Ok(match self.protocol {
+            Protocol::RtspTcp | Protocol::RtspUdp => {
+                Talk::Rtsp(Box::new(rtsp::Talk::reader(address, path, ports, now)?))
+            }
+            Protocol::Rtmp => Talk::Rtmp(Box::new(rtmp::Talk::reader(address, path, now)?)),
+            Protocol::Flv => Talk::Flv(Box::new(flv::Talk::reader(address, path))),
+            Protocol::Hls | Protocol::LlHls => {
+                let purpose = if sampled { hls::Use::Check } else { hls::Use::Count };
+                let low_latency = self.protocol == Protocol::LlHls;
+                Talk::Hls(Box::new(hls::Talk::reader(address, path, low_latency, purpose, now)))
+            }
+        })
+    }
 }
 
 /// What a window showed.
@@ -70,7 +101,11 @@ pub(crate) struct Load {
     /// Readers started and readers that play.
     started: usize,
     playing: usize,
-    pace: Option<Pace>,
+    /// Empty when nothing is published.
+    paces: Vec<(Track, Pace)>,
+    /// When readers want to look at the clock, the next first; entries may be out of date.
+    wakes: BinaryHeap<Reverse<(Instant, usize)>>,
+    mirrors: Vec<Mirror>,
     pub(super) tally: Tally,
     late_max: Duration,
     next_visit: Instant,
@@ -100,7 +135,9 @@ impl Load {
             publishers: Vec::new(),
             started: 0,
             playing: 0,
-            pace: None,
+            paces: Vec::new(),
+            wakes: BinaryHeap::new(),
+            mirrors: Vec::new(),
             tally: Tally::new(),
             late_max: Duration::ZERO,
             next_visit: Instant::now(),
@@ -114,26 +151,42 @@ impl Load {
     pub(crate) fn publish(&mut self) -> Result<()> {
         let Some(publish) = self.plan.publish else { return Ok(()) };
         for path in 0..self.plan.paths {
-            let sockets = match publish {
-                Publish::Udp => Some(self.ports.pair()?),
-                Publish::Tcp => None,
-            };
-            let ports = match &sockets {
-                Some((rtp, rtcp)) => Some((rtp.local_addr()?.port(), rtcp.local_addr()?.port())),
-                None => None,
-            };
-            let talk =
-                Talk::Rtsp(Box::new(rtsp::Talk::publisher(self.plan.address, path, ports, Instant::now())?));
-            let publisher =
-                Publisher::start(&self.epoll, path, self.plan.shape, self.plan.address, talk, sockets)?;
+            let publisher = self.publisher(path, publish)?;
             self.publishers.push(publisher);
         }
         self.run_until(limits::CONNECT_TIMEOUT, "the publishers do not record", |load| {
             load.publishers.iter().all(Publisher::recording)
         })?;
-        self.pace = Some(Pace::new(Instant::now(), self.plan.shape.fps, self.plan.paths as u32));
+        let start = Instant::now();
+        self.paces = self.plan.media.paces(start, self.plan.paths as u32);
         self.timer.arm(Duration::ZERO)?;
+        if let Some(mirrored) = &self.plan.mirror {
+            for path in 0..self.plan.paths {
+                self.mirrors.push(Mirror::start(&self.epoll, mirrored, path)?);
+            }
+        }
         Ok(())
+    }
+
+    fn publisher(&mut self, path: usize, publish: Publish) -> Result<Publisher> {
+        let (now, origin) = (Instant::now(), self.plan.origin);
+        let shape = match self.plan.media {
+            Media::Units(shape) => {
+                let talk = Talk::Rtmp(Box::new(rtmp::Talk::publisher(origin, path, now)?));
+                return Publisher::of_units(&self.epoll, path, shape, origin, talk);
+            }
+            Media::Pictures(shape) => shape,
+        };
+        let sockets = match publish {
+            Publish::Udp => Some(self.ports.pair()?),
+            Publish::Tcp => None,
+        };
+        let ports = match &sockets {
+            Some((rtp, rtcp)) => Some((rtp.local_addr()?.port(), rtcp.local_addr()?.port())),
+            None => None,
+        };
+        let talk = Talk::Rtsp(Box::new(rtsp::Talk::publisher(origin, path, ports, now)?));
+        Publisher::of_pictures(&self.epoll, path, shape, origin, talk, sockets)
     }
 
     /// Starts all readers, a bounded number at once, and waits until they play.
@@ -160,13 +213,7 @@ impl Load {
         let reader = &mut self.readers[index];
         let datagrams = self.plan.protocol.datagrams();
         let ports = if datagrams { Some(reader.bind(&self.epoll, &mut self.ports)?) } else { None };
-        let path = index % self.plan.paths;
-        let talk = match self.plan.publish {
-            None => Talk::Floor(floor::Talk::new(path, ports.map(|(rtp, _)| rtp))),
-            Some(_) => {
-                Talk::Rtsp(Box::new(rtsp::Talk::reader(self.plan.address, path, ports, Instant::now())?))
-            }
-        };
+        let talk = self.plan.reader(index % self.plan.paths, ports, reader.sampled())?;
         reader.start(&self.epoll, self.plan.address, talk).with_context(|| format!("reader {index}"))
     }
 
@@ -201,7 +248,7 @@ impl Load {
     /// The window ends now, and so does publishing.
     pub(crate) fn close(&mut self) {
         self.tally.close();
-        self.pace = None;
+        self.paces.clear();
         self.closed = Some((Instant::now(), self.sent(), self.received()));
     }
 
@@ -214,13 +261,11 @@ impl Load {
         };
         let window = closed - opened;
         let published: Vec<u64> = before.iter().zip(&after).map(|(before, after)| after - before).collect();
-        let wire = self.plan.shape.wire_bytes(self.plan.protocol.framing()) as u64;
+        let held = self.plan.media.bytes_in(self.plan.held, self.plan.protocol.framing());
+        let made = self.plan.media.bytes_in(window, self.plan.protocol.framing());
         let expected = |load: &Load, index: usize| match load.plan.publish {
-            Some(_) => published[index % load.plan.paths] * wire,
-            None => {
-                let made = (window.as_secs_f64() * f64::from(load.plan.shape.fps)) as u64;
-                made.saturating_sub(load.plan.held) * wire
-            }
+            Some(_) => published[index % load.plan.paths].saturating_sub(held),
+            None => made.saturating_sub(held),
         };
         let share = |load: &Load, index: usize| {
             let intake = &load.readers[index].intake;
@@ -281,14 +326,15 @@ impl Load {
             bail!("{what}: out of time ({playing} of {readers} readers play)");
         }
         self.publish_due()?;
+        self.wake_due()?;
         let mut ready = std::mem::take(&mut self.ready);
         self.epoll.wait(Duration::ZERO, &mut ready).context("epoll")?;
         if ready.is_empty() {
             // Never asleep inside epoll: each send would then pay for waking this thread, which real readers, on
             // other machines, do not cost a server. Latencies do not suffer: the kernel stamps what arrives.
             let now = Instant::now();
-            let due = self.pace.as_ref().map_or(LOOK_EVERY, |pace| pace.due().saturating_duration_since(now));
-            std::thread::sleep(due.min(LOOK_EVERY));
+            let due = self.paces.iter().map(|(_, pace)| pace.due().saturating_duration_since(now)).min();
+            std::thread::sleep(due.unwrap_or(LOOK_EVERY).min(LOOK_EVERY));
         }
         let now = Instant::now();
         for event in ready.drain(..) {
@@ -299,17 +345,39 @@ impl Load {
     }
 
     fn publish_due(&mut self) -> Result<()> {
-        let Some(pace) = &mut self.pace else { return Ok(()) };
         let mut published = false;
-        while let Some((path, late)) = pace.take(Instant::now()) {
-            self.late_max = self.late_max.max(late);
-            self.publishers[path].publish().with_context(|| format!("publisher {path}"))?;
-            published = true;
+        for (track, pace) in &mut self.paces {
+            while let Some((path, late)) = pace.take(Instant::now()) {
+                self.late_max = self.late_max.max(late);
+                let framing = self.plan.protocol.framing();
+                self.publishers[path]
+                    .publish(*track, framing)
+                    .with_context(|| format!("publisher {path}"))?;
+                published = true;
+            }
         }
-        if published {
-            self.timer.arm(pace.due().saturating_duration_since(Instant::now())).context("timerfd")?;
+        if let Some(due) = self.paces.iter().map(|(_, pace)| pace.due()).min().filter(|_| published) {
+            self.timer.arm(due.saturating_duration_since(Instant::now())).context("timerfd")?;
         }
         Ok(())
+    }
+
+    /// Lets those look at the clock whose time has come.
+    fn wake_due(&mut self) -> Result<()> {
+        let now = Instant::now();
+        while let Some(&Reverse((at, index))) = self.wakes.peek() {
+            if at > now {
+                break;
+            }
+            self.wakes.pop();
+            let reader = &mut self.readers[index];
+            if reader.due().is_some_and(|due| due <= now)
+                && let Err(error) = reader.timer(now)
+            {
+                self.lose(index, &format!("{error:#}"));
+            }
+        }
+        self.mirrors.iter_mut().try_for_each(|mirror| mirror.wake(now))
     }
 
     fn dispatch(&mut self, now: Instant, event: Ready) -> Result<()> {
@@ -323,6 +391,9 @@ impl Load {
                 let played = reader.playing();
                 let result = reader.connection_ready(now, event.writable, &mut self.scratch, &mut self.tally);
                 self.playing += usize::from(!played && reader.playing());
+                if let Some(due) = reader.due() {
+                    self.wakes.push(Reverse((due, index)));
+                }
                 match result {
                     Ok(true) => {}
                     Ok(false) => self.lose(index, "the server closed the connection"),
@@ -330,6 +401,9 @@ impl Load {
                 }
                 Ok(())
             }
+            Token::Mirror(path) => self.mirrors[path]
+                .ready(now, event.writable, &mut self.scratch)
+                .with_context(|| format!("mirror {path}")),
             Token::ReaderRtp(index) => self.readers[index].rtp_ready(&mut self.scratch, &mut self.tally),
             Token::ReaderRtcp(index) => {
                 self.readers[index].rtcp_ready(&mut self.scratch);

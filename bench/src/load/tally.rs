@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hdrhistogram::Histogram;
 
 use crate::limits;
-use crate::media::check::{Checker, Fault};
+use crate::media::check::{Checker, Fault, Verdict};
+use crate::media::units::{self, Track};
 
 /// Now, ns since 1970: the clock of the stamps and of the kernel's receive times.
 pub(crate) fn realtime_ns() -> u64 {
@@ -68,7 +69,22 @@ impl Tally {
 
     /// A sampled reader got this RTP packet.
     pub(crate) fn packet(&mut self, checker: &mut Checker, packet: &[u8], received_at: Option<u64>) {
-        match checker.check(packet) {
+        self.judged(checker.check(packet), received_at);
+    }
+
+    /// A sampled reader got this unit.
+    pub(crate) fn unit(
+        &mut self,
+        checker: &mut units::Checker,
+        track: Track,
+        unit: &[u8],
+        received_at: Option<u64>,
+    ) {
+        self.judged(checker.check(track, unit), received_at);
+    }
+
+    fn judged(&mut self, verdict: Result<Verdict, Fault>, received_at: Option<u64>) {
+        match verdict {
             Ok(verdict) => {
                 let Some((start, end)) = self.window else {
                     self.lost_before += verdict.lost;

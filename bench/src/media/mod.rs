@@ -4,6 +4,8 @@
 //! The reading side is written for itself, without the `protocols` crate: a harness does not trust the code it
 //! measures.
 //!
+//! [`units`] are the same stream as RTMP carries it, for the protocols that are made of access units.
+//!
 //! The block, big endian, at the end of each packet:
 //! ```text
 //!  0                   1                   2                   3
@@ -28,7 +30,12 @@
 pub(crate) mod check;
 pub(crate) mod pace;
 pub(crate) mod pictures;
+pub(crate) mod units;
 
+use std::time::{Duration, Instant};
+
+use self::pace::{Pace, Rate};
+use self::units::{Track, UnitShape};
 use crate::limits;
 
 pub(crate) const MAGIC: u32 = u32::from_be_bytes(*b"HWB1");
@@ -128,6 +135,58 @@ impl Shape {
     /// Bytes of each picture on the wire, above TCP or UDP.
     pub(crate) fn wire_bytes(self, framing: Framing) -> usize {
         self.picture_bytes + self.packets() * framing.prefix_bytes()
+    }
+}
+
+/// Bytes of which slices fill up what is sent; more than any picture takes of them.
+const FILLER_BYTES: usize = 1 << 16;
+
+/// Filler of `path`, without a zero, so that no server takes a part of it for a start code.
+fn filler(path: u16) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ u64::from(path);
+    let mut filler = Vec::with_capacity(FILLER_BYTES);
+    while filler.len() < FILLER_BYTES {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        filler.extend(state.to_le_bytes().map(|byte| byte | 1));
+    }
+    filler
+}
+
+/// What is published on each path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    Pictures(Shape),
+    Units(UnitShape),
+}
+
+impl Media {
+    /// The schedules of its tracks, from `start` on.
+    pub(crate) fn paces(self, start: Instant, paths: u32) -> Vec<(Track, Pace)> {
+        match self {
+            Media::Pictures(shape) => {
+                vec![(Track::Video, Pace::new(start, Rate::per_second(shape.fps), paths))]
+            }
+            Media::Units(shape) => {
+                let rates = Track::ALL.into_iter().filter_map(|track| Some((track, shape.track(track)?.0)));
+                rates.map(|(track, rate)| (track, Pace::new(start, rate, paths))).collect()
+            }
+        }
+    }
+
+    /// Bytes of one path that come in `time`: pictures as they are framed for readers, units without any framing.
+    pub(crate) fn bytes_in(self, time: Duration, framing: Option<Framing>) -> u64 {
+        match self {
+            Media::Pictures(shape) => {
+                let wire = shape.wire_bytes(framing.unwrap_or(Framing::Datagrams));
+                Rate::per_second(shape.fps).within(time) * wire as u64
+            }
+            Media::Units(shape) => {
+                let tracks = Track::ALL.into_iter().filter_map(|track| shape.track(track));
+                tracks.map(|(rate, bytes)| rate.within(time) * bytes as u64).sum()
+            }
+        }
     }
 }
 

@@ -3,12 +3,11 @@
 //! that every run passes the wrap.
 
 use super::{
-    BLOCK_HEADER_BYTES, CHECKSUM_AT, Framing, MAGIC, NAL_FILLER, NAL_FU_A, NAL_IDR, NAL_SLICE, NAL_STAP_A,
-    PAYLOAD_TYPE, PPS, RTP_HEADER_BYTES, SPS, Shape, block_checksum, hash,
+    BLOCK_HEADER_BYTES, CHECKSUM_AT, FILLER_BYTES, Framing, MAGIC, NAL_FILLER, NAL_FU_A, NAL_IDR, NAL_SLICE,
+    NAL_STAP_A, PAYLOAD_TYPE, PPS, RTP_HEADER_BYTES, SPS, Shape, block_checksum, filler, hash,
 };
 
 const CLOCK_RATE: u64 = 90_000;
-const FILLER_BYTES: usize = 1 << 16;
 const FIRST_SEQUENCE: u16 = u16::MAX - 500;
 
 /// The pictures of one path, one at a time.
@@ -35,15 +34,6 @@ struct Block {
 impl Pictures {
     /// Starts a stream for `path`.
     pub(crate) fn new(path: u16, shape: Shape, framing: Framing) -> Pictures {
-        let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ u64::from(path);
-        let mut filler = Vec::with_capacity(FILLER_BYTES);
-        while filler.len() < FILLER_BYTES {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            // Never zero, so that no server takes the filler for a start code.
-            filler.extend(state.to_le_bytes().map(|byte| byte | 1));
-        }
         Pictures {
             shape,
             framing,
@@ -51,7 +41,7 @@ impl Pictures {
             ssrc: 0x4857_0000 | u32::from(path),
             sequence: FIRST_SEQUENCE,
             picture: 0,
-            filler,
+            filler: filler(path),
             bytes: Vec::with_capacity(shape.wire_bytes(framing)),
             blocks: Vec::with_capacity(shape.packets()),
         }

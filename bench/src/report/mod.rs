@@ -15,6 +15,7 @@ pub(crate) use progress::Progress;
 use crate::figures::{FIGURES, Summaries, Summary};
 use crate::limits;
 use crate::options::{Cores, LoadOptions, OutputOptions};
+use crate::scenario::Protocol;
 
 /// A finished run.
 pub(crate) struct Run<'a> {
@@ -35,14 +36,17 @@ impl Run<'_> {
         let stream = &self.options.stream;
         let window =
             self.window_ms.map(|window| format!(", delivery window {window} ms")).unwrap_or_default();
+        let packets = match stream.protocol.framing() {
+            Some(_) => format!(" in packets of {} bytes", stream.packet_bytes),
+            None => String::new(),
+        };
         format!(
-            "{}: {} readers of {} paths, {:.2} Mbit/s at {} fps in packets of {} bytes, {} rounds of {} s{window}",
+            "{}: {} readers of {} paths, {:.2} Mbit/s at {} fps{packets}, {} rounds of {} s{window}",
             stream.protocol.as_str(),
             stream.readers,
             stream.paths,
             stream.bitrate as f64 / 1e6,
             stream.fps,
-            stream.packet_bytes,
             self.options.rounds,
             self.options.seconds,
         )
@@ -59,7 +63,8 @@ impl Run<'_> {
             "paths": stream.paths,
             "bitrate": stream.bitrate,
             "fps": stream.fps,
-            "packet_bytes": stream.packet_bytes,
+            "packet_bytes": stream.protocol.framing().map(|_| stream.packet_bytes),
+            "hls_variant": (stream.protocol == Protocol::Hls).then(|| stream.hls_variant.as_str()),
             "seconds": self.options.seconds,
             "rounds": self.options.rounds,
             "sampled": self.options.sampled(),

@@ -145,7 +145,7 @@ impl Talk {
     fn drain(&mut self, out: &mut BytesMut, media: &mut Vec<Element>) -> Result<()> {
         while let Some(event) = self.machine.poll_event() {
             match event {
-                Event::Interleaved { channel, payload } => media.push(Element { channel, payload }),
+                Event::Interleaved { channel, payload } => media.push(Element::Packet { channel, payload }),
                 Event::SetUp { transport, .. } => {
                     let ip = self.server.ip();
                     self.server_ports = transport

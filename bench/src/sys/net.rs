@@ -18,6 +18,12 @@ fn check_size(result: isize) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
+/// Whether a descriptor has nothing now.
+pub(crate) fn would_block(error: &io::Error) -> bool {
+    // Events come before the connect is through: then the socket is not connected yet.
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOTCONN)
+}
+
 /// What a descriptor is watched for. Always edge triggered: take all there is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
