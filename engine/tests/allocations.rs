@@ -1,4 +1,5 @@
-//! The data path allocates nothing per packet and reader: counted, with few and with many readers, over TCP and UDP.
+//! The data path allocates nothing per packet and reader: counted, with few and with many readers, over RTSP on TCP and
+//! UDP, and over HTTP-FLV, whose form is made of the published RTP.
 
 #![allow(unsafe_code)]
 
@@ -53,7 +54,16 @@ const PACKETS: usize = 7;
 const PACKET_BYTES: usize = 1200;
 const FRAMES: u64 = 100;
 const SDP: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n\
-                   a=rtpmap:96 H264/90000\r\na=control:streamid=0\r\n";
+                   a=rtpmap:96 H264/90000\r\na=control:streamid=0\r\n\
+                   a=fmtp:96 packetization-mode=1;sprop-parameter-sets=Z0LADNoFBn58BEAAAAMAQAAAB4PFCqg=,aM4PyA==\r\n";
+
+/// How readers read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Tcp,
+    Udp,
+    Flv,
+}
 
 struct Client {
     socket: TcpStream,
@@ -90,6 +100,7 @@ impl Client {
 
 enum Reader {
     Tcp(Client),
+    Flv(TcpStream),
     Udp(#[expect(dead_code, reason = "held open")] (Client, UdpSocket), UdpSocket),
 }
 
@@ -107,10 +118,25 @@ fn pair() -> (UdpSocket, UdpSocket) {
 }
 
 impl Reader {
-    fn new(address: SocketAddr, url: &str, udp: bool) -> Reader {
-        let mut client = Client::connect(address);
+    fn new(servers: &Servers, url: &str, how: How) -> Reader {
+        let mut client = Client::connect(if how == How::Flv { servers.http } else { servers.rtsp });
+        if how == How::Flv {
+            let path = url.rsplit('/').next().unwrap_or_default();
+            let request = format!("GET /{path}.flv HTTP/1.1\r\nHost: x\r\n\r\n");
+            client.socket.write_all(request.as_bytes()).expect("written");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                client.socket.read_exact(&mut byte).expect("an answer");
+                head.push(byte[0]);
+            }
+            assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+            let mut file_header = [0; 13];
+            client.socket.read_exact(&mut file_header).expect("the file's header");
+            return Reader::Flv(client.socket);
+        }
         let track = format!("{url}/trackID=0");
-        if !udp {
+        if how == How::Tcp {
             client.ask("SETUP", &track, "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n", "");
             client.ask("PLAY", url, "", "");
             return Reader::Tcp(client);
@@ -124,11 +150,27 @@ impl Reader {
         Reader::Udp((client, rtcp), socket)
     }
 
-    /// Reads until the last packet of picture `number` has come.
+    /// Reads until the last packet of picture `number` has come; of FLV, which is whole pictures, that of the one before,
+    /// since only the next one tells that a picture is whole.
     fn read_picture(&mut self, number: u64) {
-        let mut packet = [0; PACKET_BYTES + 100];
+        let mut packet = [0; PACKET_BYTES * (PACKETS + 1)];
+        let wanted = match self {
+            Reader::Flv(_) if number == 0 => return,
+            Reader::Flv(_) => number - 1,
+            Reader::Tcp(_) | Reader::Udp(..) => number,
+        };
         loop {
             let packet = match self {
+                Reader::Flv(socket) => {
+                    socket.read_exact(&mut packet[..11]).expect("a tag's header");
+                    let len = u32::from_be_bytes([0, packet[1], packet[2], packet[3]]) as usize;
+                    socket.read_exact(&mut packet[..len + 4]).expect("a tag");
+                    if len < PACKET_BYTES * (PACKETS - 1) {
+                        continue;
+                    }
+                    // Its last NAL unit ends as the packet did.
+                    &packet[len - PACKET_BYTES..len]
+                }
                 Reader::Tcp(client) => {
                     client.socket.read_exact(&mut packet[..4]).expect("a header");
                     let len = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
@@ -142,7 +184,7 @@ impl Reader {
             };
             if packet.len() == PACKET_BYTES {
                 let stamp = u64::from_be_bytes(packet[PACKET_BYTES - 8..].try_into().expect("eight bytes"));
-                if stamp == number * PACKETS as u64 + PACKETS as u64 - 1 {
+                if stamp == wanted * PACKETS as u64 + PACKETS as u64 - 1 {
                     return;
                 }
             }
@@ -163,13 +205,21 @@ fn picture(number: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(&(number as u32 * 3000).to_be_bytes());
         out.extend_from_slice(&7u32.to_be_bytes());
         out.push(if number.is_multiple_of(30) { 0x65 } else { 0x41 });
+        // The first slice begins with macroblock 0: only then is it seen to begin a picture.
+        out.push(if index == 0 { 0x88 } else { 0x01 });
         out.resize(start + PACKET_BYTES - 8, 1);
         out.extend_from_slice(&serial.to_be_bytes());
     }
 }
 
+struct Servers {
+    rtsp: SocketAddr,
+    http: SocketAddr,
+}
+
 /// Allocations of the server's threads per picture, in the steady state.
-fn allocations_per_picture(address: SocketAddr, path: &str, readers: usize, udp: bool) -> f64 {
+fn allocations_per_picture(servers: &Servers, path: &str, readers: usize, how: How) -> f64 {
+    let address = servers.rtsp;
     let url = format!("rtsp://{address}/{path}");
     let mut publisher = Client::connect(address);
     publisher.ask("ANNOUNCE", &url, "Content-Type: application/sdp\r\n", SDP);
@@ -179,7 +229,7 @@ fn allocations_per_picture(address: SocketAddr, path: &str, readers: usize, udp:
     let session = format!("Session: {}\r\n", session.split(';').next().expect("an id"));
     publisher.ask("RECORD", &url, &session, "");
     let mut bytes = Vec::new();
-    let mut readers: Vec<Reader> = (0..readers).map(|_| Reader::new(address, &url, udp)).collect();
+    let mut readers: Vec<Reader> = (0..readers).map(|_| Reader::new(servers, &url, how)).collect();
     let mut before = 0;
     // Two groups of pictures to warm up: buffers and the log reach their size.
     let warm_up = 70;
@@ -200,11 +250,15 @@ fn allocations_per_picture(address: SocketAddr, path: &str, readers: usize, udp:
 fn nothing_is_allocated_per_packet_and_reader() {
     LEFT_OUT.set(true);
     let engine = support::engine(true);
-    let address = engine.listening()[0].address;
-    for udp in [false, true] {
-        let few = allocations_per_picture(address, &format!("few-{udp}"), 5, udp);
-        let many = allocations_per_picture(address, &format!("many-{udp}"), 105, udp);
-        eprintln!("udp {udp}: {few} allocations per picture with 5 readers, {many} with 105");
+    let at = |protocol: &str| {
+        let found = engine.listening().into_iter().find(|one| one.protocol == protocol);
+        found.expect("it listens").address
+    };
+    let servers = Servers { rtsp: at("rtsp"), http: at("http") };
+    for how in [How::Tcp, How::Udp, How::Flv] {
+        let few = allocations_per_picture(&servers, &format!("few-{how:?}"), 5, how);
+        let many = allocations_per_picture(&servers, &format!("many-{how:?}"), 105, how);
+        eprintln!("{how:?}: {few} allocations per picture with 5 readers, {many} with 105");
         // A picture may cost some allocations (its batch, its place in the log); readers and packets may not.
         assert!(few <= 40.0, "{few} allocations per picture");
         assert!(many - few <= 10.0, "{few} allocations per picture with 5 readers, {many} with 105");
