@@ -186,7 +186,8 @@ fn players_go_on_when_the_publisher_returns() -> Result<()> {
         let (target, before) = media_playlist(http, path)?;
         ensure!(!before.contains("#EXT-X-DISCONTINUITY"), "{before}");
         let pictures = browser.until("hls.js to play", PLAYED, |told| {
-            without_errors(told)?;
+            // A starved browser begins with a hole; that hls.js plays without one is tested elsewhere.
+            without_errors_but(told, "buffer")?;
             Ok(Some(shown(&streams(told)?[0])).filter(|pictures| *pictures > 30))
         })?;
         drop(first);
@@ -304,7 +305,8 @@ fn the_variant_changes_while_the_server_runs() -> Result<()> {
         http::request(api, "PATCH", "/v3/config/global/patch", &change)?.expect(200)?;
         wait::until(&format!("{variant} to be served"), SOON, || {
             publisher.still_runs()?;
-            let (_, playlist) = media_playlist(http, "cam")?;
+            // The muxer may change between the two playlists.
+            let Ok((_, playlist)) = media_playlist(http, "cam") else { return Ok(None) };
             Ok((playlist.contains(has) && !playlist.contains(lacks)).then_some(()))
         })?;
     }
